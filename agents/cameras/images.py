@@ -1,0 +1,72 @@
+"""Cameras without a camera: a folder of images or a video file, one image per capture."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from agents.protocols import Camera, CameraError, Frame
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
+
+
+class ImageFolder:
+    """The images of a folder (or one image), in the order of their names; stamped when read."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ValueError when there is no image."""
+        found = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not found:
+            raise ValueError(f"{path} holds no image; put files named *{', *'.join(IMAGE_SUFFIXES)} there")
+        self._paths, self._next = found, 0
+
+    def capture(self) -> Frame:
+        """The next image. Raises CameraError after the last one, or when one cannot be read."""
+        if self._next >= len(self._paths):
+            raise CameraError(f"all {len(self._paths)} images of {self._paths[0].parent} were shown")
+        path, self._next = self._paths[self._next], self._next + 1
+        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if bgr is None:
+            raise CameraError(f"{path} is no readable image")
+        return Frame(self._next - 1, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), time.monotonic())
+
+
+class VideoFile:
+    """Every `stride`-th frame of a video; stamped when read."""
+
+    def __init__(self, path: Path, stride: int = 1) -> None:
+        """Raises ValueError when the video cannot be opened or the stride is below 1."""
+        if stride < 1:
+            raise ValueError(f"stride is {stride}; it must be at least 1")
+        self._path, self._stride, self._count = path, stride, 0
+        self._video = cv2.VideoCapture(str(path))
+        if not self._video.isOpened():
+            raise ValueError(f"{path} is no readable video; allowed are {', '.join(VIDEO_SUFFIXES)} files that OpenCV can decode")
+
+    def capture(self) -> Frame:
+        """The next frame. Raises CameraError at the end."""
+        bgr = self._read()
+        for _ in range(self._stride - 1 if self._count else 0):
+            bgr = self._read()
+        self._count += 1
+        return Frame(self._count - 1, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), time.monotonic())
+
+    def _read(self) -> np.ndarray:
+        there, bgr = self._video.read()
+        if not there:
+            raise CameraError(f"the video {self._path} is over after {self._count} frames")
+        return bgr
+
+
+def open_camera(path: Path) -> Camera:
+    """The camera of a folder of images, an image or a video. Raises ValueError naming what is allowed."""
+    if path.is_dir() or (path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES):
+        return ImageFolder(path)
+    if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
+        return VideoFile(path)
+    allowed = f"a folder of images, an image ({', '.join(IMAGE_SUFFIXES)}) or a video ({', '.join(VIDEO_SUFFIXES)})"
+    raise ValueError(f"camera {str(path)!r} is neither of: {allowed}")

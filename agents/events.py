@@ -1,0 +1,83 @@
+"""What the loop tells: events that evaluators, videos, recorders and progress displays listen to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agents.protocols import Frame, Motion
+from nvila_edge.navigation.actions import Primitive
+from nvila_edge.navigation.decision import Decision
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A frame was captured and shown to the policy."""
+
+    frame: Frame
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Decision `n` (from 0) came, seen from `frame_id`; `latency_ms` from capture to here. A decision without action is a rejection."""
+
+    n: int
+    frame_id: int
+    decision: Decision
+    latency_ms: float
+
+
+@dataclass(frozen=True)
+class Executed:
+    """Primitive number `index` of decision `n` was carried out."""
+
+    n: int
+    index: int
+    primitive: Primitive
+    motion: Motion
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """Decision `n` was not begun, or was broken off, because the newest frame was too old; `dropped` is what was left of it."""
+
+    n: int
+    message: str
+    dropped: tuple[Primitive, ...]
+
+
+@dataclass(frozen=True)
+class ServerLost:
+    """The server is gone: the robot is halted, and `dropped`, the rest of the queue, will not be carried out."""
+
+    message: str
+    dropped: tuple[Primitive, ...]
+
+
+@dataclass(frozen=True)
+class ServerBack:
+    """The server answers again after `outage_ms`; a fresh frame and a fresh decision follow."""
+
+    outage_ms: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The episode is over and the robot halted.
+
+    reason: "stop" (the policy said so), "limit" (of primitives or decisions), "rejected" (two answers in a row not understood); or a fault:
+    "server" (gone or late for too long), "stale" (frames too old), "camera", "robot", "error". `message` tells more of faults.
+    """
+
+    reason: str
+    message: str
+    primitives: int
+    decisions: int
+    rejections: int
+
+    @property
+    def fault(self) -> bool:
+        """Whether it ended for want of something other than the policy, so that its figures say nothing about the policy."""
+        return self.reason not in ("stop", "limit", "rejected")
+
+
+Event = Captured | Decided | Executed | Withheld | ServerLost | ServerBack | Ended

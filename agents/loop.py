@@ -1,0 +1,139 @@
+"""The agent's loop: capture, decide, carry out primitive by primitive. It tells what happens as events and never moves past the guard."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+from agents.events import Captured, Decided, Ended, Event, Executed, ServerBack, ServerLost, Withheld
+from agents.guard import Guarded, GuardLimits, Refused, allowed_primitives
+from agents.policy import Policy
+from agents.protocols import Camera, CameraError, Robot, RobotError
+from nvila_edge.navigation.actions import Action, Primitive
+from nvila_edge.serving.errors import DeadlinePassed, LinkDown, ServingError
+from nvila_edge.serving.link import Link, LocalLink
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Bounds of an episode. 500 primitives: VLN-CE's step limit. `server_deadline_s`: how long a lost server is waited for."""
+
+    max_primitives: int = 500
+    max_decisions: int = 1000
+    server_deadline_s: float = 60.0
+    limits: GuardLimits = GuardLimits()
+
+
+# Turns in a row that may go wrong in the same way, and the reason of the end when they do
+_PATIENCE = {"rejected": (2, "rejected"), "late": (3, "server"), "stale": (3, "stale"), "lost": (10, "server")}
+
+Turn = Generator[Event, None, tuple[str, str]]  # ends with ("moved" or a key of _PATIENCE, message)
+
+
+class _End(Exception):
+    def __init__(self, reason: str, message: str = "") -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
+
+
+class Loop:
+    """Runs episodes of one policy with one camera and one robot. `link` is the client of a remote policy, LocalLink() for others."""
+
+    def __init__(self, policy: Policy, camera: Camera, robot: Robot, link: Link | None = None, config: LoopConfig | None = None) -> None:
+        self._policy, self._camera, self._config = policy, camera, config or LoopConfig()
+        self._link: Link = link or LocalLink()
+        self._robot = Guarded(robot, self._link, self._config.limits)
+        self._primitives = self._decisions = self._rejections = 0
+
+    def run(self, instruction: str, episode_id: str) -> Iterator[Event]:
+        """Follow one instruction; the last event is Ended. Closing the iterator halts the robot, and so does any exception.
+
+        Raises ValueError for an instruction that is empty or too long, before anything moves.
+        """
+        self._primitives = self._decisions = self._rejections = 0
+        self._policy.reset(instruction, episode_id)
+        try:
+            yield from self._follow()
+        except _End as end:
+            self._robot.halt()
+            yield self._ended(end.reason, end.message)
+        except (ServingError, CameraError, RobotError) as error:
+            self._robot.halt()
+            reason = "camera" if isinstance(error, CameraError) else "robot" if isinstance(error, RobotError) else "error"
+            yield self._ended(reason, str(error))
+        finally:
+            self._robot.halt()
+
+    def _ended(self, reason: str, message: str) -> Ended:
+        return Ended(reason, message, self._primitives, self._decisions, self._rejections)
+
+    def _follow(self) -> Iterator[Event]:
+        row, last = 0, "moved"
+        yield self._capture()
+        while True:
+            outcome, message = yield from self._turn()
+            row, last = (row + 1 if outcome == last else 1), outcome
+            if outcome != "moved":
+                patience, reason = _PATIENCE[outcome]
+                if row >= patience:
+                    raise _End(reason, f"{message} ({row} times in a row)")
+                yield self._capture()
+
+    def _capture(self) -> Captured:
+        self._frame = self._camera.capture()
+        self._robot.saw(self._frame)
+        self._policy.observe(self._frame)
+        return Captured(self._frame)
+
+    def _turn(self) -> Turn:
+        """One decision and what comes of it."""
+        if self._decisions >= self._config.max_decisions:
+            raise _End("limit", f"{self._decisions} decisions")
+        try:
+            decision = self._policy.decide()
+        except LinkDown as error:
+            return (yield from self._outage(str(error), ()))
+        except DeadlinePassed as error:
+            return "late", str(error)
+        latency_ms = 1000 * (time.monotonic() - self._frame.captured_s)
+        self._decisions += 1
+        yield Decided(self._decisions - 1, self._frame.frame_id, decision, latency_ms)
+        if decision.action is None:
+            self._rejections += 1
+            self._robot.halt()
+            return "rejected", f"the answer {decision.text!r:.80} is no action"
+        return (yield from self._carry_out(decision.action))
+
+    def _carry_out(self, action: Action) -> Turn:
+        n, queue, index = self._decisions - 1, deque(allowed_primitives(action, self._config.limits)), 0
+        while queue:
+            try:
+                motion = self._robot.execute(queue[0])
+            except Refused as refusal:
+                if refusal.code == "server":
+                    return (yield from self._outage(str(refusal), tuple(queue)))
+                yield Withheld(n, str(refusal), tuple(queue))
+                return "stale", str(refusal)
+            primitive = queue.popleft()
+            self._primitives += 1
+            self._policy.executed(action, primitive, motion)
+            yield Executed(n, index, primitive, motion)
+            if primitive == Primitive.STOP:
+                raise _End("stop")
+            if self._primitives >= self._config.max_primitives:
+                raise _End("limit", f"{self._primitives} primitives")
+            index += 1
+            yield self._capture()
+        return "moved", ""
+
+    def _outage(self, message: str, dropped: tuple[Primitive, ...]) -> Turn:
+        """Halt, say so, and wait for the server."""
+        self._robot.halt()
+        lost_s = time.monotonic()
+        yield ServerLost(message, dropped)
+        if not self._link.wait_alive(self._config.server_deadline_s):
+            raise _End("server", f"{message}; it did not come back within {self._config.server_deadline_s:g} s")
+        yield ServerBack(1000 * (time.monotonic() - lost_s))
+        return "lost", message

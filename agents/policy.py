@@ -1,0 +1,88 @@
+"""What the loop asks for actions: the Policy interface, and the policy that asks a server."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from agents.history import History, frames_for_decision
+from agents.protocols import Frame, Motion
+from nvila_edge.navigation.actions import Action, Primitive
+from nvila_edge.navigation.decision import Decision
+from nvila_edge.navigation.profiles import PromptProfile, checked_instruction, profile
+from nvila_edge.serving.client import Client
+from nvila_edge.serving.episode import RemoteEpisode
+
+
+class Policy(Protocol):
+    """Follows one instruction at a time. Call reset, then observe with every frame as it is captured; decide when an action is wanted."""
+
+    def reset(self, instruction: str, episode_id: str) -> None:
+        """Begin an episode. Raises ValueError for an instruction that cannot be followed by anybody."""
+        ...
+
+    def observe(self, frame: Frame) -> None:
+        """A frame was captured. Does not wait."""
+        ...
+
+    def executed(self, action: Action, primitive: Primitive, motion: Motion) -> None:
+        """A primitive of `action` (the last decision's) was carried out; the next frame shows what came of it."""
+        ...
+
+    def decide(self) -> Decision:
+        """The next action, seen from the newest frame. Raises LinkDown, DeadlinePassed or another ServingError when a server fails it."""
+        ...
+
+
+class RemotePolicy:
+    """Asks a server. `navila` frames are sent when they are captured, so that they are encoded while the robot moves; `stream` needs only
+    the newest frame at decision time, so only that is sent."""
+
+    def __init__(self, client: Client, decision_deadline_s: float = 10.0) -> None:
+        self._client, self._deadline_s = client, decision_deadline_s
+        self._instruction = ""
+        self._profile: PromptProfile | None = None
+        self._episode: RemoteEpisode | None = None
+        self._history = History()
+        self._newest: Frame | None = None
+        self._begun = True  # whether the last decision is part of the past
+
+    def reset(self, instruction: str, episode_id: str) -> None:
+        """Begin an episode. Raises ValueError for an empty or overlong instruction; needs no server yet."""
+        self._instruction = checked_instruction(instruction)
+        if self._episode is not None:
+            self._episode.close()
+        self._profile, self._episode, self._newest, self._history, self._begun = None, None, None, History(), True
+
+    def observe(self, frame: Frame) -> None:
+        """Remember a frame; send it when the model may need it later. Raises WireError for an array that is no frame."""
+        self._history.observe(frame.frame_id)
+        self._newest = frame
+        if self._profile is not None and self._profile.name != "stream":
+            self._open(self._profile).send(frame.frame_id, frame.rgb)
+
+    def executed(self, action: Action, primitive: Primitive, motion: Motion) -> None:
+        """The newest frame becomes history; with the first primitive of an action, its decision becomes part of the past."""
+        if not self._begun and self._episode is not None:
+            self._begun = True
+            self._episode.begun(self._history.ids[-1], action)
+        self._history.completed()
+
+    def decide(self) -> Decision:
+        """The server's answer for the newest frame. Raises LinkDown, DeadlinePassed, RemoteError or WireError."""
+        assert self._newest is not None, "observe comes before decide"
+        started_s = time.monotonic()
+        if self._profile is None:
+            self._profile = profile(self._client.hello(self._deadline_s).profile)
+        episode = self._open(self._profile)
+        if not episode.keeps(self._newest.frame_id):
+            episode.send(self._newest.frame_id, self._newest.rgb)
+        left_s = self._deadline_s - (time.monotonic() - started_s)
+        decision = episode.decide(frames_for_decision(self._profile, self._history), left_s)
+        self._begun = False
+        return decision
+
+    def _open(self, known: PromptProfile) -> RemoteEpisode:
+        if self._episode is None:
+            self._episode = RemoteEpisode(self._client, self._instruction, known.name)
+        return self._episode

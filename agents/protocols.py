@@ -1,0 +1,56 @@
+"""What the loop knows of the world: a camera that captures and a robot that executes primitives. Simulators implement both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from nvila_edge.navigation.actions import Primitive
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One camera image: rgb uint8 [H, W, 3]; `captured_s` on the local monotonic clock; `frame_id` counts up within an episode."""
+
+    frame_id: int
+    rgb: np.ndarray
+    captured_s: float
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What a primitive achieved, by odometry: metres moved, degrees turned (left positive), whether something was hit."""
+
+    moved_m: float
+    turned_deg: float
+    collided: bool
+
+
+class Camera(Protocol):
+    """A forward-looking RGB camera."""
+
+    def capture(self) -> Frame:
+        """The newest image. Raises CameraError when none can be had in time."""
+        ...
+
+
+class Robot(Protocol):
+    """Something that moves in primitives."""
+
+    def execute(self, primitive: Primitive) -> Motion:
+        """Carry out one primitive and return when it has ended. Raises RobotError when it could not be carried out."""
+        ...
+
+    def halt(self) -> None:
+        """Zero velocity, now. Never raises."""
+        ...
+
+
+class CameraError(RuntimeError):
+    """No usable frame could be had."""
+
+
+class RobotError(RuntimeError):
+    """A primitive could not be carried out."""

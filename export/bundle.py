@@ -1,0 +1,60 @@
+"""Writes bundles: everything aside first, the manifest last, then one rename, so that nothing half-written is taken for whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nvila_edge.engines.manifest import EMBEDDING, NAME, TOKENIZER, Manifest, file_digest
+from nvila_edge.engines.spec import EngineSpec
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[Path]:
+    """A folder beside `out` to write into; it replaces `out` when the block succeeds and is removed when it fails.
+
+    Raises ValueError when `out` exists and is neither empty nor a bundle: exports never delete what they did not write.
+    """
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / NAME).is_file())):
+        raise ValueError(f"{out} exists and is not a bundle; give another output folder or remove it yourself")
+    aside = out.with_name(f"{out.name}.partial")
+    if aside.exists():
+        shutil.rmtree(aside)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        if out.exists():
+            shutil.rmtree(out)
+        aside.rename(out)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_embedding(folder: Path, table: np.ndarray) -> None:
+    """The token table float [vocab, H] as fp16 `embedding.npy`. Raises ValueError when a value does not fit fp16."""
+    half = table.astype(np.float16)
+    if not np.isfinite(half).all():
+        raise ValueError("the token table holds values that fp16 cannot represent; is the checkpoint damaged?")
+    np.save(folder / EMBEDDING, half, allow_pickle=False)
+
+
+def copy_tokenizer(checkpoint: Path, folder: Path) -> None:
+    """tokenizer.json of a checkpoint folder."""
+    source = checkpoint / "llm" / TOKENIZER
+    if not source.is_file():
+        raise ValueError(f"{source} is missing; engines read this file, make it with transformers' AutoTokenizer.from_pretrained(..).save_pretrained(..)")
+    shutil.copy(source, folder / TOKENIZER)
+
+
+def write_manifest(folder: Path, spec: EngineSpec, about: dict[str, Any]) -> Manifest:
+    """manifest.json over every file in the folder. about: JSON content (source, recipe, calibration, accuracy)."""
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != NAME)
+    manifest = Manifest(spec, {name: file_digest(folder / name) for name in names}, about)
+    (folder / NAME).write_text(json.dumps(manifest.to_json(), indent=1, sort_keys=True) + "\n")
+    return manifest

@@ -1,0 +1,113 @@
+"""Recorded decisions: what calibration looks at and what verify compares on.
+
+A recording is one `.npz` file: `instruction` (text), `frames` uint8 [n, H, W, 3] RGB, one per decision, `actions` int64 [n] (indices in ACTIONS: what was
+executed). A folder of them is a calibration set.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nvila_edge.engines.cache import UNSEEN
+from nvila_edge.engines.inputs import Inputs
+from nvila_edge.engines.session import causal
+from nvila_edge.navigation.actions import ACTIONS
+from nvila_edge.navigation.window import window
+
+MIN_DECISIONS = 16  # fewer frames than this say too little about the range of activations
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One followed instruction: frames uint8 [n, H, W, 3], actions int64 [n]."""
+
+    instruction: str
+    frames: np.ndarray
+    actions: np.ndarray
+
+
+@dataclass(frozen=True)
+class FusedSequence:
+    """What the decoder reads: embeds float32 [T, H], additive mask float32 [T, T]; positions count from 0."""
+
+    embeds: np.ndarray
+    mask: np.ndarray
+
+
+def write_recording(path: Path, recording: Recording) -> None:
+    """Write one .npz file."""
+    np.savez_compressed(path, instruction=np.array(recording.instruction), frames=recording.frames, actions=recording.actions)
+
+
+def read_recordings(folder: str | Path) -> list[Recording]:
+    """All recordings of a folder, by file name. Raises ValueError when there are none, too few decisions, or one cannot be read."""
+    root = Path(folder)
+    recordings = [_read(path) for path in sorted(root.glob("*.npz"))]
+    decisions = sum(len(recording.frames) for recording in recordings)
+    if decisions < MIN_DECISIONS:
+        raise ValueError(
+            f"{root} holds {decisions} recorded decisions in {len(recordings)} .npz files; at least {MIN_DECISIONS} are needed: "
+            "record some with sim.collect, or use --calibration builtin"
+        )
+    return recordings
+
+
+def _read(path: Path) -> Recording:
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            recording = Recording(str(content["instruction"]), content["frames"], content["actions"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not a readable recording ({error}); remove it or record it again") from error
+    frames, actions = recording.frames, recording.actions
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or actions.shape != frames.shape[:1]:
+        raise ValueError(f"{path}: frames {frames.dtype} {list(frames.shape)}, actions {list(actions.shape)}; wanted uint8 [n, H, W, 3] and [n]")
+    if len(actions) and not (0 <= actions.min() and actions.max() < len(ACTIONS)):
+        raise ValueError(f"{path}: actions must be indices below {len(ACTIONS)}")
+    return recording
+
+
+def calibration_frames(recordings: Sequence[Recording], most: int) -> list[np.ndarray]:
+    """At most `most` frames, evenly spread over all recordings."""
+    frames = [frame for recording in recordings for frame in recording.frames]
+    return [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int))]
+
+
+def fused_sequences(inputs: Inputs, recordings: Sequence[Recording], most_tokens: int) -> list[FusedSequence]:
+    """Recordings as the model reads them under its profile, image tokens included, until `most_tokens` positions are reached."""
+    sequences: list[FusedSequence] = []
+    for recording in recordings:
+        if sum(len(sequence.embeds) for sequence in sequences) >= most_tokens:
+            break
+        sequences += [_stream(inputs, recording)] if inputs.profile.name == "stream" else _windows(inputs, recording)
+    return sequences
+
+
+def _stream(inputs: Inputs, recording: Recording) -> FusedSequence:
+    """One episode as one sequence under the `stream` profile's mask."""
+    opening = inputs.prompt_ids(inputs.profile.user_text(recording.instruction))
+    parts, blocks = [inputs.embed(opening)], [np.full(len(opening), -1)]
+    for index, (tokens, action) in enumerate(zip(inputs.encode(recording.frames), recording.actions, strict=True)):
+        block = np.concatenate([tokens, inputs.newline, inputs.embed(inputs.tree.answer(int(action)))])
+        parts.append(block)
+        blocks.append(np.full(len(block), index))
+    block_of = np.concatenate(blocks)
+    near = (block_of[None] == -1) | (block_of[:, None] - block_of[None] < inputs.spec.frames)
+    return FusedSequence(np.concatenate(parts), np.where(near, causal(len(block_of)), UNSEEN))
+
+
+def _windows(inputs: Inputs, recording: Recording) -> list[FusedSequence]:
+    """Four decisions of an episode as prompts under the `navila` profile, each with its answer."""
+    tokens = inputs.encode(recording.frames)
+    chunks = inputs.tokenizer.prompt(inputs.profile.user_text(recording.instruction))
+    sequences = []
+    for now in np.unique(np.linspace(0, len(tokens) - 1, 4).astype(int)):
+        frames = [inputs.black_tokens if i is None else tokens[i] for i in window(int(now) + 1, inputs.spec.frames)]
+        answer = inputs.embed(inputs.tree.answer(int(recording.actions[now])))
+        embeds = np.concatenate([inputs.fuse(chunks, iter(frames)), answer])
+        sequences.append(FusedSequence(embeds, causal(len(embeds))))
+    return sequences

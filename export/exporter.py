@@ -1,0 +1,114 @@
+"""From a checkpoint to a bundle: graphs, quantised weights, token table, tokenizer, manifest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from export import awq, smoothquant
+from export.bundle import copy_tokenizer, staged, write_embedding, write_manifest
+from export.calibration import Recording, calibration_frames, fused_sequences
+from export.language_graph import write_language_graph
+from export.linear import Weight
+from export.source import Checkpoint
+from export.vision_graph import write_vision_graph
+from nvila_edge.engines.backends.onnxruntime import OnnxVision
+from nvila_edge.engines.inputs import Inputs
+from nvila_edge.engines.manifest import LANGUAGE, VISION, Manifest
+from nvila_edge.model.preprocess import pixels
+from nvila_edge.model.tokens import ChatTokenizer
+
+VISION_KINDS, LANGUAGE_KINDS = ("w8a8", "fp16", "fp32"), ("w4a16", "fp16", "fp32")
+CALIBRATION_FRAMES, CALIBRATION_TOKENS = 256, 8192
+EXTERNAL_ABOVE = 1_500_000_000  # bytes of weights; protobuf files end at 2 GB
+Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
+T = TypeVar("T")
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    """No progress wanted."""
+
+
+def export_bundle(
+    checkpoint: str | Path,
+    out: str | Path,
+    calibration: Sequence[Recording],
+    vision: str = "w8a8",
+    language: str = "w4a16",
+    calibration_name: str = "given",
+    progress: Progress = _silent,
+) -> Manifest:
+    """Export a checkpoint folder to the bundle folder `out`, which appears only when it is whole.
+
+    vision: "w8a8", "fp16" or "fp32"; language: "w4a16", "fp16" or "fp32" (how Linear weights are stored; every engine input and output is float32).
+    calibration: recorded decisions. progress is called with (what, done, total).
+    Raises ValueError (CheckpointError for the checkpoint) naming what is wrong; nothing is left in `out` then.
+    """
+    for kind, allowed, option in ((vision, VISION_KINDS, "vision"), (language, LANGUAGE_KINDS, "language")):
+        if kind not in allowed:
+            raise ValueError(f"{option} {kind!r} is unknown; allowed: {', '.join(allowed)}")
+    source, started = Checkpoint(checkpoint), time.monotonic()
+    with staged(Path(out)) as folder:
+        copy_tokenizer(source.folder, folder)
+        table = source.embedding()
+        write_embedding(folder, table)
+        _export_vision(source, folder, vision, calibration, progress)
+        _export_language(source, folder, language, calibration, table, progress)
+        about = _about(source, vision, language, calibration, calibration_name)
+        manifest = write_manifest(folder, source.spec, about)
+    progress(f"exported in {time.monotonic() - started:.0f} s", 1, 1)
+    return manifest
+
+
+def _export_vision(source: Checkpoint, folder: Path, kind: str, recordings: Sequence[Recording], progress: Progress) -> None:
+    spec = source.spec.vision
+    layers: Iterator[Mapping[str, Weight]] = source.vision_layers()
+    if kind == "w8a8":
+        layers = smoothquant.quantised_layers(source, pixels(calibration_frames(recordings, CALIBRATION_FRAMES), spec.image_size))
+    store = "float32" if kind == "fp32" else "float16"
+    weights = 2 * spec.layers * spec.hidden * (4 * spec.hidden + 2 * spec.intermediate)
+    external = folder / f"{VISION}.data" if weights > EXTERNAL_ABOVE else None
+    tracked = _tracked(layers, "vision", spec.layers, progress)
+    write_vision_graph(folder / VISION, spec, source.vision_stem(), tracked, source.projector(), store, external)
+
+
+def _export_language(
+    source: Checkpoint, folder: Path, kind: str, recordings: Sequence[Recording], table: np.ndarray, progress: Progress
+) -> None:
+    spec = source.spec.language
+    layers: Iterator[Mapping[str, Weight]] = source.language_layers()
+    if kind == "w4a16":
+        inputs = Inputs(source.spec, ChatTokenizer.from_folder(folder), table, OnnxVision(folder, threads=1))
+        layers = awq.quantised_layers(source, fused_sequences(inputs, recordings, CALIBRATION_TOKENS))
+    store = "float32" if kind == "fp32" else "float16"
+    weights = spec.layers * spec.hidden * (2 * spec.hidden + 3 * spec.intermediate) + 2 * spec.vocab * spec.hidden
+    external = folder / f"{LANGUAGE}.data" if weights > EXTERNAL_ABOVE else None
+    tracked = _tracked(layers, "language", spec.layers, progress)
+    write_language_graph(folder / LANGUAGE, spec, tracked, source.norm(), source.head(), store, external)
+
+
+def _tracked(items: Iterator[T], what: str, total: int, progress: Progress) -> Iterator[T]:
+    for done, item in enumerate(items):
+        progress(what, done, total)
+        yield item
+    progress(what, total, total)
+
+
+def _about(source: Checkpoint, vision: str, language: str, recordings: Sequence[Recording], name: str) -> dict[str, Any]:
+    """What the manifest says besides shapes and files."""
+    return {
+        "source": {"checkpoint": source.folder.resolve().name, "sha256": source.sha256()},
+        "recipe": {
+            "vision": vision,
+            "language": language,
+            "smoothquant_alpha": smoothquant.ALPHA if vision == "w8a8" else None,
+            "awq_grid": awq.GRID if language == "w4a16" else None,
+        },
+        "calibration": {"name": name, "recordings": len(recordings), "decisions": sum(len(r.frames) for r in recordings)},
+        "made_with": {package: version(package) for package in ("onnx", "onnxruntime", "torch")},
+    }

@@ -1,0 +1,83 @@
+"""The three kinds of Linear weight, and how each is written into a graph. Graph builders are written once and take any kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+import numpy as np
+
+from export.graph import Graph
+
+
+@dataclass(frozen=True)
+class Int8Weight:
+    """W8A8: q int8 [out, in], symmetric, scale float32 [out]; `input_scale` is the activations' static per-tensor scale."""
+
+    q: np.ndarray
+    scale: np.ndarray
+    input_scale: float
+
+    def dequantised(self) -> np.ndarray:
+        """float32 [out, in]."""
+        return self.q.astype(np.float32) * self.scale[:, None]
+
+
+@dataclass(frozen=True)
+class Int4Weight:
+    """W4A16: q int8 [out, in] of -8..7, scale float32 [out, in / block]."""
+
+    q: np.ndarray
+    scale: np.ndarray
+
+    @property
+    def block(self) -> int:
+        """How many inputs share a scale."""
+        return self.q.shape[1] // self.scale.shape[1]
+
+    def dequantised(self) -> np.ndarray:
+        """float32 [out, in]."""
+        return self.q.astype(np.float32) * np.repeat(self.scale, self.block, axis=1)
+
+
+Weight = np.ndarray | Int8Weight | Int4Weight
+
+
+def stack(weights: Sequence[Weight]) -> Weight:
+    """Linears that read the same input as one: outputs one after the other. All of one kind; W8A8 ones share their input's scale."""
+    first = weights[0]
+    if isinstance(first, Int8Weight):
+        assert all(isinstance(w, Int8Weight) and w.input_scale == first.input_scale for w in weights)
+        return Int8Weight(np.concatenate([w.q for w in weights]), np.concatenate([w.scale for w in weights]), first.input_scale)  # type: ignore[union-attr]
+    if isinstance(first, Int4Weight):
+        return Int4Weight(np.concatenate([w.q for w in weights]), np.concatenate([w.scale for w in weights]))  # type: ignore[union-attr]
+    return np.concatenate([np.asarray(w) for w in weights])
+
+
+def linear(graph: Graph, x: str, name: str, weight: Weight, bias: np.ndarray | None) -> str:
+    """y = x W^T + b. Initialisers are `name.weight` (transposed: [in, out]), `name.scale`, `name.input_scale`, `name.bias`."""
+    if isinstance(weight, Int8Weight):
+        y = _w8a8(graph, x, name, weight)
+    elif isinstance(weight, Int4Weight):
+        y = _w4a16(graph, x, name, weight)
+    else:
+        y = graph.node("MatMul", x, graph.weight(f"{name}.weight", np.asarray(weight).T))
+    return y if bias is None else graph.node("Add", y, graph.weight(f"{name}.bias", bias))
+
+
+def _w8a8(graph: Graph, x: str, name: str, weight: Int8Weight) -> str:
+    """Symmetric signed Q/DQ (TensorRT accepts no other); one Q per input tensor even when several Linears read it."""
+    input_scale = graph.constant(f"{name}.input_scale", np.array(weight.input_scale, graph.compute))
+    zero = graph.constant("zero.int8", np.array(0, np.int8))
+    quantised = graph.node("QuantizeLinear", x, input_scale, zero)
+    x = graph.node("DequantizeLinear", quantised, input_scale, zero)
+    q = graph.constant(f"{name}.weight", np.ascontiguousarray(weight.q.T))
+    scale = graph.constant(f"{name}.scale", weight.scale.astype(graph.compute))
+    zeros = graph.constant(f"zeros.int8.{len(weight.scale)}", np.zeros(len(weight.scale), np.int8))
+    return graph.node("MatMul", x, graph.node("DequantizeLinear", q, scale, zeros, axis=1))
+
+
+def _w4a16(graph: Graph, x: str, name: str, weight: Int4Weight) -> str:
+    q = graph.int4(f"{name}.weight", np.ascontiguousarray(weight.q.T))
+    scale = graph.constant(f"{name}.scale", np.ascontiguousarray(weight.scale.T).astype(graph.compute))
+    return graph.node("MatMul", x, graph.node("DequantizeLinear", q, scale, axis=0, block_size=weight.block))

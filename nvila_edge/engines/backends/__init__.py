@@ -1,0 +1,36 @@
+"""What runs the graphs. A backend knows three calls; everything above them is written once."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from nvila_edge.engines.cache import KeyValueCache, NewKeyValues
+
+BACKENDS = ("onnxruntime", "torch")
+
+
+class Backend(Protocol):
+    """Three calls over a vision and a language graph. Shapes: N frames, S pixels, k tokens, H hidden, T positions, C cache slots, K asked rows."""
+
+    def encode(self, pixels: np.ndarray) -> np.ndarray:
+        """float32 [N, 3, S, S] -> float32 [N, k, H]."""
+        ...
+
+    def prefill(
+        self, embeds: np.ndarray, positions: np.ndarray, mask: np.ndarray, past: KeyValueCache, logit_positions: np.ndarray
+    ) -> tuple[np.ndarray, NewKeyValues]:
+        """embeds float32 [T, H], positions int64 [T], mask float32 [T, C+T] (additive), logit_positions int64 [K] -> logits float32 [K, vocab]
+        and the keys and values of the T positions."""
+        ...
+
+    def step(
+        self, embeds: np.ndarray, positions: np.ndarray, mask: np.ndarray, past: KeyValueCache, logit_positions: np.ndarray
+    ) -> tuple[np.ndarray, NewKeyValues]:
+        """The same for one position: backends may have a faster engine for it."""
+        ...
+
+    def cache(self, capacity: int) -> KeyValueCache:
+        """An empty cache of `capacity` slots."""
+        ...

@@ -1,0 +1,70 @@
+"""The ONNX Runtime backend: fp32 in and out, quantised Linears in integer arithmetic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from nvila_edge.engines.cache import KeyValueCache, NewKeyValues
+from nvila_edge.engines.manifest import LANGUAGE, VISION, BundleError
+from nvila_edge.engines.spec import EngineSpec
+
+
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """A CPU session whose results depend on neither load nor spare cores. Raises BundleError when the file is not a readable graph."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the cores are shared with a robot or a simulator
+    # processors without VNNI add u8*s8 products in 16 bits, which overflow; this makes ONNX Runtime take its exact kernels there
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises its own unrelated classes
+        raise BundleError(f"ONNX Runtime cannot open {path}: {error}; export the bundle again or upgrade onnxruntime") from error
+
+
+class OnnxVision:
+    """The vision graph alone: pixels to tokens."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self._vision = open_session(folder / VISION, threads)
+
+    def encode(self, pixels: np.ndarray) -> np.ndarray:
+        """float32 [N, 3, S, S] -> float32 [N, k, H]; one frame at a time, so that a frame's tokens never depend on its company."""
+        return np.concatenate([self._vision.run(None, {"pixels": frame[None]})[0] for frame in pixels])
+
+
+class OnnxRuntimeBackend(OnnxVision):
+    """The protocol `Backend` over two sessions."""
+
+    def __init__(self, folder: Path, spec: EngineSpec, threads: int) -> None:
+        super().__init__(folder, threads)
+        self._spec = spec
+        self._language = open_session(folder / LANGUAGE, threads)
+
+    def prefill(
+        self, embeds: np.ndarray, positions: np.ndarray, mask: np.ndarray, past: KeyValueCache, logit_positions: np.ndarray
+    ) -> tuple[np.ndarray, NewKeyValues]:
+        """One pass over T positions."""
+        feed = {
+            "inputs_embeds": embeds[None],
+            "position_ids": positions[None],
+            "attention_mask": mask[None, None],
+            "logit_positions": logit_positions,
+        }
+        for layer in range(self._spec.language.layers):
+            feed[f"past_key.{layer}"] = past.keys[layer]
+            feed[f"past_value.{layer}"] = past.values[layer]
+        logits, *present = self._language.run(None, feed)
+        return logits, NewKeyValues(present[0::2], present[1::2])
+
+    step = prefill
+
+    def cache(self, capacity: int) -> KeyValueCache:
+        """An empty cache in host memory."""
+        language = self._spec.language
+        return KeyValueCache(language.layers, language.kv_heads, language.head_dim, capacity)

@@ -1,0 +1,110 @@
+"""The torch backend: the unquantised reference over a checkpoint folder, or a bundle's own quantised weights, dequantised, in the same modules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from nvila_edge.engines.cache import KeyValueCache, NewKeyValues
+from nvila_edge.engines.initialisers import GraphWeights, language_weights, vision_weights
+from nvila_edge.engines.manifest import EMBEDDING
+from nvila_edge.engines.spec import EngineSpec, LanguageSpec, VisionSpec, spec_of_checkpoint
+from nvila_edge.model.nvila import NVILA
+from nvila_edge.model.projector import Projector
+from nvila_edge.model.tokens import ChatTokenizer
+from nvila_edge.model.vision import VisionTower, encode
+from nvila_edge.training.stream import decoder
+
+
+class TorchBackend:
+    """The protocol `Backend` over torch modules in float32."""
+
+    def __init__(self, spec: EngineSpec, tower: VisionTower, projector: nn.Module, llm: Qwen2ForCausalLM, threads: int) -> None:
+        self._spec, self._tower, self._projector, self._llm = spec, tower.eval(), projector.eval(), llm.eval()
+        torch.set_num_threads(threads)
+
+    @torch.no_grad()
+    def encode(self, pixels: np.ndarray) -> np.ndarray:
+        """float32 [N, 3, S, S] -> float32 [N, k, H]."""
+        return encode(self._tower, self._projector, torch.from_numpy(pixels)).numpy()
+
+    @torch.no_grad()
+    def prefill(
+        self, embeds: np.ndarray, positions: np.ndarray, mask: np.ndarray, past: KeyValueCache, logit_positions: np.ndarray
+    ) -> tuple[np.ndarray, NewKeyValues]:
+        """One pass over T positions."""
+        held = [(torch.from_numpy(key), torch.from_numpy(value)) for key, value in zip(past.keys, past.values, strict=True)]
+        inputs = torch.from_numpy(np.ascontiguousarray(embeds))[None]
+        hidden, present = decoder(self._llm, inputs, torch.from_numpy(positions)[None], torch.from_numpy(mask)[None, None], held)
+        logits = self._llm.lm_head(hidden[0, torch.from_numpy(logit_positions)])
+        return logits.numpy(), NewKeyValues([key.numpy() for key, _ in present], [value.numpy() for _, value in present])
+
+    step = prefill
+
+    def cache(self, capacity: int) -> KeyValueCache:
+        """An empty cache in host memory."""
+        language = self._spec.language
+        return KeyValueCache(language.layers, language.kv_heads, language.head_dim, capacity)
+
+
+def open_checkpoint(folder: Path, threads: int) -> tuple[EngineSpec, ChatTokenizer, np.ndarray, TorchBackend]:
+    """What `Engine` takes, for a checkpoint in the published layout, unquantised. Raises CheckpointError when it cannot be opened."""
+    spec = spec_of_checkpoint(folder)
+    model = NVILA.from_pretrained(folder, dtype="float32")
+    assert model.tokenizer is not None
+    table = model.llm.model.embed_tokens.weight.detach().numpy()
+    return spec, model.tokenizer, table, TorchBackend(spec, model.vision_tower, model.mm_projector, model.llm, threads)
+
+
+def open_quantised(folder: Path, spec: EngineSpec, threads: int) -> TorchBackend:
+    """A bundle's weights in torch modules; W8A8 Linears round their inputs as the engines do."""
+    tower_weights, projector_weights = vision_weights(folder, spec)
+    tower = VisionTower.from_dict(_vision_config(spec.vision), -1)
+    _fill(tower, tower_weights)
+    projector = Projector(spec.vision.projector, spec.vision.hidden, spec.vision.out_hidden)
+    _fill(projector, projector_weights)
+    config = Qwen2Config(**_language_config(spec.language))
+    llm = Qwen2ForCausalLM(config)
+    weights = language_weights(folder, spec)
+    table = np.load(folder / EMBEDDING, allow_pickle=False).astype(np.float32)
+    _fill(llm, GraphWeights({**weights.state, "model.embed_tokens.weight": table}, weights.input_scales))
+    return TorchBackend(spec, tower, projector, llm, threads)
+
+
+def _fill(module: nn.Module, weights: GraphWeights) -> None:
+    state = {name: torch.from_numpy(np.array(value)) for name, value in weights.state.items()}
+    result = module.load_state_dict(state, strict=False)
+    missing = [name for name in result.missing_keys if not name.endswith(".bias")]
+    assert not missing and not result.unexpected_keys, (missing, result.unexpected_keys)
+    for name, scale in weights.input_scales.items():
+        module.get_submodule(name).register_forward_pre_hook(_rounding(scale))
+
+
+def _rounding(scale: float) -> Any:
+    """A hook that puts a Linear's input through symmetric INT8 with a static scale."""
+
+    def round_input(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (torch.clamp(torch.round(inputs[0] / scale), -128, 127) * scale, *inputs[1:])
+
+    return round_input
+
+
+def _vision_config(spec: VisionSpec) -> dict[str, Any]:
+    return {
+        "hidden_size": spec.hidden, "intermediate_size": spec.intermediate, "num_hidden_layers": spec.layers, "num_attention_heads": spec.heads,
+        "image_size": spec.image_size, "patch_size": spec.patch, "layer_norm_eps": spec.eps, "hidden_act": "gelu_pytorch_tanh",
+        "vision_use_head": False,
+    }  # fmt: skip
+
+
+def _language_config(spec: LanguageSpec) -> dict[str, Any]:
+    return {
+        "vocab_size": spec.vocab, "hidden_size": spec.hidden, "intermediate_size": spec.intermediate, "num_hidden_layers": spec.layers,
+        "num_attention_heads": spec.heads, "num_key_value_heads": spec.kv_heads, "head_dim": spec.head_dim, "rms_norm_eps": spec.eps,
+        "rope_theta": spec.rope_theta, "tie_word_embeddings": False, "attn_implementation": "eager",
+    }  # fmt: skip

@@ -1,0 +1,72 @@
+"""The engine: encode frames, follow instructions, answer prompts. Written once over the three calls of a backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from nvila_edge.engines import generate as free_text
+from nvila_edge.engines.backends import BACKENDS, Backend
+from nvila_edge.engines.inputs import Inputs
+from nvila_edge.engines.manifest import EMBEDDING, NAME, BundleError, read_manifest
+from nvila_edge.engines.session import Session, StreamSession, WindowSession
+from nvila_edge.engines.spec import EngineSpec
+from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK, ChatTokenizer
+
+
+class Engine(Inputs):
+    """A loaded model: `encode` (see Inputs), `session`, `generate`."""
+
+    def __init__(self, spec: EngineSpec, tokenizer: ChatTokenizer, embedding: np.ndarray, backend: Backend) -> None:
+        super().__init__(spec, tokenizer, embedding, backend)
+        self.backend = backend
+
+    def session(self, instruction: str) -> Session:
+        """A session that follows `instruction` under the model's prompt profile. Raises ValueError for an empty or overlong instruction."""
+        if IMAGE_MARK in instruction or VIDEO_MARK in instruction:
+            raise ValueError(f"the instruction contains {IMAGE_MARK} or {VIDEO_MARK}, which stand for pictures; say it in words only")
+        return StreamSession(self, instruction) if self.profile.name == "stream" else WindowSession(self, instruction)
+
+    def generate(
+        self,
+        prompt: str,
+        images: np.ndarray | list[np.ndarray] | None = None,
+        video: list[np.ndarray] | None = None,
+        max_new_tokens: int = 64,
+    ) -> str:
+        """The greedy answer to one user turn; "<image>" and "<vila/video>" in the prompt mark the media (uint8 [H, W, 3] RGB), in order."""
+        return free_text.generate(self, prompt, images, video, max_new_tokens)
+
+
+def load_bundle(folder: str | Path, backend: str = "onnxruntime", threads: int = 1) -> Engine:
+    """Open a bundle, after checking every file's hash; backend "torch" also opens a checkpoint folder, unquantised, as the reference.
+
+    threads: cores that one pass may use. Raises BundleError (a ValueError) for a folder that cannot be used and ValueError for an unknown backend.
+    """
+    root = Path(folder)
+    if backend not in BACKENDS:
+        raise ValueError(f"backend {backend!r} is unknown; allowed: {', '.join(BACKENDS)}")
+    if backend == "torch" and not (root / NAME).is_file():
+        from nvila_edge.engines.backends.torch import open_checkpoint
+
+        return Engine(*open_checkpoint(root, threads))
+    spec = read_manifest(root).spec
+    try:
+        embedding = np.load(root / EMBEDDING, mmap_mode="r", allow_pickle=False)
+        tokenizer = ChatTokenizer.from_folder(root)
+    except Exception as error:  # tokenizers raises bare Exception
+        raise BundleError(f"{root} cannot be read ({error}); export it again (nvila-edge export CKPT OUT)") from error
+    if embedding.shape != (spec.language.vocab, spec.language.hidden):
+        raise BundleError(f"{root / EMBEDDING} has shape {list(embedding.shape)}, the manifest says {[spec.language.vocab, spec.language.hidden]}")
+    return Engine(spec, tokenizer, embedding, _open(root, spec, backend, threads))
+
+
+def _open(root: Path, spec: EngineSpec, backend: str, threads: int) -> Backend:
+    if backend == "torch":
+        from nvila_edge.engines.backends.torch import open_quantised
+
+        return open_quantised(root, spec, threads)
+    from nvila_edge.engines.backends.onnxruntime import OnnxRuntimeBackend
+
+    return OnnxRuntimeBackend(root, spec, threads)

@@ -1,0 +1,172 @@
+"""Sessions: one instruction being followed. Every decision scores all ten actions in one pass over the language model.
+
+The pass holds the newest frame and the answer tree (nvila_edge/engines/tree.py); logits are read where the grammar branches. The answer is greedy over
+branches: the best verb, then the best amount of that verb; its probability is the product of the renormalised branch probabilities.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from nvila_edge.engines.cache import UNSEEN, NewKeyValues
+from nvila_edge.model.tokens import IMAGE_MARK
+from nvila_edge.navigation.actions import ACTIONS, SENTENCES, Action
+from nvila_edge.navigation.decision import Decision
+
+if TYPE_CHECKING:
+    from nvila_edge.engines.engine import Engine
+
+
+class Session(Protocol):
+    """What `Engine.session` gives."""
+
+    def decide(self, tokens: np.ndarray) -> Decision:
+        """Tokens float [n, k, H], oldest first -> the answer, which the session remembers."""
+        ...
+
+    def append(self, tokens: np.ndarray, action: Action) -> None:
+        """Replay an earlier decision and the answer it got."""
+        ...
+
+
+def causal(width: int) -> np.ndarray:
+    """Additive mask float32 [width, width] of a plain sequence."""
+    return np.where(np.tri(width, dtype=bool), np.float32(0), UNSEEN)
+
+
+def checked_tokens(engine: Engine, tokens: np.ndarray, most: int) -> np.ndarray:
+    """The tokens as float32. Raises ValueError unless they are [1..most, k, H] and finite."""
+    vision = engine.spec.vision
+    wanted = (vision.tokens, vision.out_hidden)
+    if tokens.ndim != 3 or tokens.shape[1:] != wanted or not 1 <= len(tokens) <= most:
+        raise ValueError(f"tokens have shape {list(tokens.shape)}; this model takes [1..{most}, {wanted[0]}, {wanted[1]}]: encode frames with this engine")
+    if not np.isfinite(tokens).all():
+        raise ValueError("tokens hold values that are not finite; encode the frame again")
+    return tokens.astype(np.float32, copy=False)
+
+
+def _decision(probabilities: np.ndarray, chosen: int, started_s: float) -> Decision:
+    timing = {"language": (time.perf_counter() - started_s) * 1000}
+    return Decision(ACTIONS[chosen], SENTENCES[chosen], float(probabilities[chosen]), tuple(float(p) for p in probabilities), timing)
+
+
+class StreamSession:
+    """The `stream` profile: the instruction's keys and values stay, those of the last `frames` blocks live in a ring of slots.
+
+    A block is frame tokens, a line break and the answer. It sees the instruction and the last `frames` blocks, itself included. The end of an answer
+    that the grammar forced is not run when it is given but as the beginning of the next pass ("pending"), where it still sees its own block's window.
+    Replaying a decision runs exactly the pass that the decision ran: a rebuilt session answers bit for bit as the lost one would have.
+    """
+
+    def __init__(self, engine: Engine, instruction: str) -> None:
+        self._engine, self._tree = engine, engine.tree
+        opening = np.array(engine.prompt_ids(engine.profile.user_text(instruction)), np.int64)
+        block = engine.spec.vision.tokens + 1 + self._tree.longest
+        capacity = -(-(len(opening) + (engine.spec.frames + 1) * block) // 32) * 32
+        self._cache = engine.backend.cache(capacity)
+        self._opening = self._cache.take(len(opening))
+        self._blocks: deque[list[int]] = deque()
+        self._pending: list[int] = []
+        mask = np.concatenate([np.full((len(opening), capacity), UNSEEN), causal(len(opening))], 1)
+        _, new = engine.backend.prefill(engine.embed(opening), np.arange(len(opening)), mask, self._cache, np.array([len(opening) - 1]))
+        self._cache.write(new, list(range(len(opening))), self._opening)
+        self._position = len(opening)
+
+    def decide(self, tokens: np.ndarray) -> Decision:
+        """tokens float [1, k, H] of the newest frame. The answer becomes the block's; `append` instead when another was executed."""
+        started = time.perf_counter()
+        logits, new = self._run(tokens)
+        probabilities = self._tree.trie.probabilities(logits)
+        chosen = self._tree.trie.choose(probabilities)
+        self._commit(new, chosen)
+        return _decision(probabilities, chosen, started)
+
+    def append(self, tokens: np.ndarray, action: Action) -> None:
+        """An earlier decision on tokens [1, k, H] that was answered with `action`, one of ACTIONS. Raises ValueError for another action."""
+        if action not in ACTIONS:
+            raise ValueError(f"{action} is not one of the ten actions; a session can only replay what it could have answered")
+        _, new = self._run(tokens)
+        self._commit(new, ACTIONS.index(action))
+
+    def _run(self, tokens: np.ndarray) -> tuple[np.ndarray, NewKeyValues]:
+        """Logits [branches, vocab] and the new keys and values of pending answer, frame block and tree."""
+        engine, tree = self._engine, self._tree
+        frame = checked_tokens(engine, tokens, most=1)[0]
+        embeds = np.concatenate([engine.embed(self._pending), frame, engine.newline, engine.embed(tree.tokens)])
+        fixed = len(embeds) - len(tree)
+        positions = self._position + np.concatenate([np.arange(fixed), fixed + tree.depths])
+        reads = np.where(tree.reads < 0, fixed - 1, fixed + tree.reads)
+        return engine.backend.prefill(embeds, positions, self._mask(fixed), self._cache, reads)
+
+    def _mask(self, fixed: int) -> np.ndarray:
+        """[T, capacity + T]: pending rows see their own block's window, the rest one block less of the past; tree rows see their ancestors."""
+        pending, width = len(self._pending), fixed + len(self._tree)
+        past = np.full((width, self._cache.capacity), UNSEEN)
+        past[:, self._opening] = 0
+        for age, block in enumerate(reversed(self._blocks), start=1):  # age 1: the block before the new one
+            past[:pending, block] = 0
+            if age < self._engine.spec.frames:
+                past[pending:, block] = 0
+        own = causal(width)
+        own[fixed:, fixed:] = np.where(self._tree.sees, np.float32(0), UNSEEN)
+        return np.concatenate([past, own], 1)
+
+    def _commit(self, new: NewKeyValues, action: int) -> None:
+        """Keep pending answer, frame and the chosen path; forget the block that no later row can see."""
+        pending = len(self._pending)
+        fixed = pending + self._engine.spec.vision.tokens + 1
+        rows, rest = self._tree.split(action)
+        if pending:
+            tail = self._cache.take(pending)
+            self._cache.write(new, list(range(pending)), tail)
+            self._blocks[-1].extend(tail)
+        if len(self._blocks) == self._engine.spec.frames:
+            self._cache.release(self._blocks.popleft())
+        kept = [*range(pending, fixed), *(fixed + row for row in rows)]
+        slots = self._cache.take(len(kept))
+        self._cache.write(new, kept, slots)
+        self._blocks.append(slots)
+        self._position += fixed + len(rows)
+        self._pending = rest
+
+
+class WindowSession:
+    """The `navila` profile: the whole prompt anew for every decision; keys and values of the text before the first frame are kept."""
+
+    def __init__(self, engine: Engine, instruction: str) -> None:
+        self._engine = engine
+        chunks = engine.tokenizer.prompt(engine.profile.user_text(instruction))
+        first = next(i for i, chunk in enumerate(chunks) if chunk.media)
+        head = np.array([token for chunk in chunks[:first] for token in chunk.ids], np.int64)
+        self._rest = chunks[first:]
+        assert sum(chunk.media == IMAGE_MARK for chunk in self._rest) == engine.spec.frames
+        self._cache = engine.backend.cache(len(head))
+        mask = np.concatenate([np.full((len(head), len(head)), UNSEEN), causal(len(head))], 1)
+        _, new = engine.backend.prefill(engine.embed(head), np.arange(len(head)), mask, self._cache, np.array([len(head) - 1]))
+        self._cache.write(new, list(range(len(head))), self._cache.take(len(head)))
+
+    def decide(self, tokens: np.ndarray) -> Decision:
+        """tokens float [1..frames, k, H], oldest first; shorter histories are padded with black frames in front, as the checkpoints were trained."""
+        started = time.perf_counter()
+        engine, tree = self._engine, self._engine.tree
+        tokens = checked_tokens(engine, tokens, most=engine.spec.frames)
+        missing = engine.spec.frames - len(tokens)
+        frames = iter([*[engine.black_tokens] * missing, *tokens])
+        embeds = np.concatenate([engine.fuse(self._rest, frames), engine.embed(tree.tokens)])
+        fixed, past = len(embeds) - len(tree), self._cache.capacity
+        positions = past + np.concatenate([np.arange(fixed), fixed + tree.depths])
+        own = causal(len(embeds))
+        own[fixed:, fixed:] = np.where(tree.sees, np.float32(0), UNSEEN)
+        mask = np.concatenate([np.zeros((len(embeds), past), np.float32), own], 1)
+        reads = np.where(tree.reads < 0, fixed - 1, fixed + tree.reads)
+        logits, _ = engine.backend.prefill(embeds, positions, mask, self._cache, reads)
+        probabilities = tree.trie.probabilities(logits)
+        return _decision(probabilities, tree.trie.choose(probabilities), started)
+
+    def append(self, tokens: np.ndarray, action: Action) -> None:
+        """Nothing to replay: a window holds all that a decision depends on. Raises ValueError for tokens of another model."""
+        checked_tokens(self._engine, tokens, most=self._engine.spec.frames)

@@ -1,0 +1,1 @@
+"""NVILA in PyTorch: the reference that every engine must equal."""

@@ -1,0 +1,62 @@
+"""The SigLIP vision tower up to the selected layer: what lies above is neither loaded nor run (facts/nvila.md section 1.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import SiglipVisionConfig, SiglipVisionModel
+
+
+def layers_run(n_layers: int, select_layer: int) -> int:
+    """How many encoder layers feed the selected hidden state: -1 is the last layer's output, -2 the one before (hidden_states[-2])."""
+    run = n_layers + 1 + select_layer if select_layer < 0 else select_layer
+    if not 0 <= run <= n_layers:
+        raise ValueError(f"mm_vision_select_layer {select_layer} does not exist in a tower of {n_layers} layers")
+    return run
+
+
+class VisionTower(nn.Module):
+    """Patch embedding and the selected number of pre-LN encoder layers, without post-layernorm.
+
+    pixels float [N, 3, S, S] in -1..1 -> [N, patches, channels].
+    """
+
+    def __init__(self, config: SiglipVisionConfig, select_layer: int) -> None:
+        super().__init__()
+        self.config = config
+        self.image_size: int = config.image_size
+        trimmed = SiglipVisionConfig(**{**config.to_dict(), "num_hidden_layers": layers_run(config.num_hidden_layers, select_layer)})
+        trimmed.vision_use_head = False
+        trimmed._attn_implementation = "sdpa"  # noqa: SLF001  transformers has no public setter for a nested module
+        model = SiglipVisionModel(trimmed)
+        self.embeddings = model.embeddings
+        self.encoder = model.encoder
+
+    def forward(self, pixels_NCHW: Tensor) -> Tensor:
+        hidden = self.embeddings(pixels_NCHW)
+        return self.encoder(inputs_embeds=hidden).last_hidden_state
+
+    @staticmethod
+    def from_dict(config: dict[str, Any], select_layer: int) -> VisionTower:
+        """A tower with fresh weights from the contents of vision_tower/config.json."""
+        return VisionTower(SiglipVisionConfig(**config), select_layer)
+
+
+def published_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Parameter names as the published files have them: under `vision_model.`."""
+    return {f"vision_model.{name}": value for name, value in state.items()}
+
+
+def own_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The reverse of `published_names`, without what the tower does not have (head, post_layernorm)."""
+    prefix = "vision_model."
+    stripped = {name.removeprefix(prefix): value for name, value in state.items()}
+    return {name: value for name, value in stripped.items() if not name.startswith(("head.", "post_layernorm."))}
+
+
+@torch.no_grad()
+def encode(tower: VisionTower, projector: nn.Module, pixels_NCHW: Tensor) -> Tensor:
+    """Frame tokens [N, tokens, hidden] of pixels [N, 3, S, S]."""
+    return projector(tower(pixels_NCHW))

@@ -1,0 +1,24 @@
+"""What a policy answers for one decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nvila_edge.navigation.actions import Action
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One answer.
+
+    action: what to do, or None when the answer could not be understood (a rejection).
+    text: the answer as text. probability: of the chosen action, product of the grammar-renormalised branch probabilities.
+    candidates: ten probabilities in the order of navigation.actions.ACTIONS, summing to 1; empty when the policy has none.
+    timing_ms: where the time went, milliseconds by stage.
+    """
+
+    action: Action | None
+    text: str
+    probability: float
+    candidates: tuple[float, ...] = ()
+    timing_ms: dict[str, float] = field(default_factory=dict)

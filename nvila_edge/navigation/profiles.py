@@ -1,0 +1,55 @@
+"""Prompt profiles: how an instruction and frames become a prompt, and which history rule goes with it.
+
+The `navila` prompt and the chat templates are interface strings of the published checkpoints (facts/nvila.md sections 1.7 and 6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAX_INSTRUCTION_CHARS = 2000
+
+
+def checked_instruction(instruction: str) -> str:
+    """The instruction with white space collapsed. Raises ValueError when nothing is left or it is longer than 2,000 characters."""
+    text = " ".join(instruction.split())
+    if not text:
+        raise ValueError("the instruction is empty; say where to go, for example: 'Leave the bedroom and stop by the piano.'")
+    if len(text) > MAX_INSTRUCTION_CHARS:
+        raise ValueError(f"the instruction has {len(text)} characters; at most {MAX_INSTRUCTION_CHARS} are allowed, shorten it")
+    return text
+
+
+@dataclass(frozen=True)
+class PromptProfile:
+    """How a model wants to be asked.
+
+    name: "stream" (instruction once, then one block of newest frame + answer per decision; attention limited to the instruction and the last
+    `frames` blocks) or "navila" (the whole prompt with `frames` sampled frames anew for every decision).
+    """
+
+    name: str
+    frames: int = 8
+
+    def user_text(self, instruction: str) -> str:
+        """The text of the user's turn, without chat template; "<image>" marks frames. Raises ValueError for an empty or overlong instruction."""
+        text = checked_instruction(instruction)
+        if self.name == "stream":
+            return text.lower()
+        history = "<image>\n" * (self.frames - 1)
+        return (
+            "Imagine you are a robot programmed for navigation tasks. You have been given a video of historical observations "
+            f'{history}, and current observation <image>\n. Your assigned task is: "{text}" '
+            "Analyze this series of images to decide your next action, which could be turning left or right by a specific degree, "
+            "moving forward a certain distance, or stop if the task is completed."
+        )
+
+
+PROFILES: dict[str, PromptProfile] = {name: PromptProfile(name) for name in ("stream", "navila")}
+
+
+def profile(name: str) -> PromptProfile:
+    """The profile of that name. Raises ValueError naming the known ones."""
+    if name not in PROFILES:
+        raise ValueError(f"unknown prompt profile {name!r}; known: {', '.join(sorted(PROFILES))}")
+    return PROFILES[name]

@@ -1,0 +1,82 @@
+"""One instruction being followed through a server: keeps the frames and the past, to give them again to a server that lost them."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import OrderedDict
+
+import numpy as np
+
+from nvila_edge.navigation.actions import ACTIONS, Action
+from nvila_edge.navigation.decision import Decision
+from nvila_edge.navigation.profiles import checked_instruction
+from nvila_edge.serving import wire
+from nvila_edge.serving.client import Client
+from nvila_edge.serving.errors import RemoteError
+from nvila_edge.serving.jpeg import encode_jpeg
+
+KEPT_FRAMES = 1024  # an episode of 500 steps has 501, and as many again may be taken anew after interruptions
+_MAX_ROUNDS = 2 + KEPT_FRAMES // wire.MAX_RESEND  # of asking and resending, for one decision
+
+
+class RemoteEpisode:
+    """The client's side of a session.
+
+    Frames are kept as JPEG, at most 1024. `past` holds the decisions that were begun, (frame id, action index) each; it is sent with every
+    request of the `stream` profile, so that any server can rebuild the session exactly.
+    """
+
+    def __init__(self, client: Client, instruction: str, profile: str) -> None:
+        """Raises ValueError for an instruction that is empty or longer than 2,000 characters."""
+        self.instruction = checked_instruction(instruction)
+        self.session = uuid.uuid4().hex
+        self.profile = profile
+        self.past: list[tuple[int, int]] = []
+        self._client = client
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._asked = 0
+
+    def send(self, frame_id: int, rgb: np.ndarray) -> None:
+        """Keep a frame, uint8 [H, W, 3] RGB, and send it. Does not wait, and does not fail when the server is gone. Raises WireError for
+        an array that is no such frame or too large."""
+        self._kept[frame_id] = encode_jpeg(rgb)
+        if len(self._kept) > KEPT_FRAMES:
+            self._kept.popitem(last=False)
+        self._client.send_frame(self.session, frame_id, self._kept[frame_id])
+
+    def keeps(self, frame_id: int) -> bool:
+        """Whether that frame was sent and is still kept."""
+        return frame_id in self._kept
+
+    def decide(self, frame_ids: tuple[int, ...], timeout_s: float) -> Decision:
+        """The next action, seen from these frames (sent before; oldest first). A new request number every time; sends again what the server
+        misses. Does not enter the past: call begun() when the action begins. Raises LinkDown, DeadlinePassed, RemoteError or WireError."""
+        self._asked += 1
+        expires_s = time.monotonic() + timeout_s
+        fields = {"instruction": self.instruction, "n": self._asked, "frames": frame_ids}
+        fields["past"] = self.past if self.profile == "stream" else []
+        for _ in range(_MAX_ROUNDS):
+            left_s = max(0.001, expires_s - time.monotonic())
+            deadline_ms = min(wire.MAX_DEADLINE_MS, max(1, int(1000 * left_s)))
+            reply = self._client.request("decide", self.session, left_s, deadline_ms=deadline_ms, **fields)
+            if reply.get("type") == "decision":
+                return wire.parse_decision(reply)
+            self._resend(wire.integers(reply, "frames", 1, wire.MAX_RESEND))
+        raise RemoteError("missing", "the server keeps missing frames that were sent to it", "give it more memory or shorter episodes")
+
+    def begun(self, frame_id: int, action: Action) -> None:
+        """An action decided on that frame is being carried out: from now on it is part of the past."""
+        if action in ACTIONS:
+            self.past.append((frame_id, ACTIONS.index(action)))
+
+    def close(self) -> None:
+        """Let the server forget the session."""
+        self._client.bye(self.session)
+
+    def _resend(self, frame_ids: tuple[int, ...]) -> None:
+        for frame_id in frame_ids:
+            if frame_id not in self._kept:
+                message = f"the server needs frame {frame_id}, which is no longer kept (the newest {KEPT_FRAMES} are)"
+                raise RemoteError("history_lost", message, "begin a new episode")
+            self._client.send_frame(self.session, frame_id, self._kept[frame_id])

@@ -1,0 +1,47 @@
+"""Serving a bundle: the function behind `nvila-edge serve` and `python -m nvila_edge.serving`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nvila_edge.serving.server import DEFAULT_BIND, ServedEngine, Server, checked_bind
+from nvila_edge.serving.wire import PROTOCOL_VERSION
+
+Announce = Callable[[dict[str, Any]], None]
+
+
+def serve(
+    bundle: Path, bind: str = DEFAULT_BIND, *, announce: Announce, backend: str = "onnxruntime", ends_with_stdin: bool = False
+) -> None:
+    """Serve a bundle until SIGTERM or SIGINT, then drain. `announce` gets the ready line: address, boot, profile, window, protocol.
+
+    `ends_with_stdin`: also end when stdin closes, that is, when the process that started this one is gone.
+    Raises ValueError for a bad address or bundle, ServerStartError when the address is taken. Call it from the main thread.
+    """
+    from nvila_edge.engines import load_bundle
+
+    checked_bind(bind)  # before the bundle takes its seconds to load
+    serve_engine(load_bundle(bundle, backend=backend), bind, announce=announce, ends_with_stdin=ends_with_stdin)
+
+
+def serve_engine(engine: ServedEngine, bind: str = DEFAULT_BIND, *, announce: Announce, ends_with_stdin: bool = False) -> None:
+    """Serve an engine, as serve() does."""
+    server = Server(engine, bind)
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: server.stop())
+    if ends_with_stdin:
+        threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()
+    server.warm_up()
+    announce({"ready": True, "protocol": PROTOCOL_VERSION, **server.info()})
+    server.run()
+
+
+def _stop_at_end_of_stdin(server: Server) -> None:
+    while os.read(0, 4096):  # not sys.stdin: its lock would still be held when the interpreter wants it on its way out
+        pass
+    server.stop()

@@ -1,0 +1,274 @@
+"""The server: an I/O thread that answers pings at once, and one inference worker that encodes frames as they come and decides.
+
+Nothing that a client sends stops it: whatever breaks the protocol, or fails in the engine, gets a typed error reply.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+import threading
+import time
+import uuid
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zmq
+
+from nvila_edge.serving import wire
+from nvila_edge.serving.errors import ServerStartError, ServingError, WireError
+from nvila_edge.serving.jpeg import decode_jpeg, jpeg_size
+from nvila_edge.serving.sessions import ServedEngine, SessionLimits, Sessions, SessionState, answer
+from nvila_edge.serving.work import DecideJob, EncodeJob, Waiting, Work, superseded
+
+DEFAULT_BIND = "tcp://127.0.0.1:5555"
+_HARD_MESSAGE_BYTES = 2 * wire.MAX_MESSAGE_BYTES  # beyond this ZeroMQ cuts the connection; below, the sender is told
+_POLL_MS = 100
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ServerLimits:
+    """Bounds of a server: sessions, and seconds that a drain may take."""
+
+    sessions: SessionLimits = SessionLimits()
+    drain_s: float = 5.0
+
+
+def checked_bind(bind: str) -> str:
+    """`bind` when it is tcp on a loopback address; port "*" or 0 picks a free one. Raises ValueError naming what is allowed."""
+    allowed = f"allowed: tcp on a loopback address, such as {DEFAULT_BIND} (port * picks a free one)"
+    scheme, _, rest = bind.partition("://")
+    host, _, port = rest.rpartition(":")
+    if scheme != "tcp" or not (port == "*" or (port.isdecimal() and int(port) < 65536)):
+        raise ValueError(f"cannot bind to {bind!r}; {allowed}")
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise ValueError(
+            f"{bind!r} is reachable from other computers, and this server has no keys to check them; {allowed}, and reach it by ssh -L"
+        )
+    return bind
+
+
+class SessionFrames:
+    """The frames of one session that are here, encoded or waiting; encodes them when they are asked for."""
+
+    def __init__(self, engine: ServedEngine, state: SessionState, work: Work) -> None:
+        self._engine, self._state, self._work = engine, state, work
+
+    def __contains__(self, frame_id: int) -> bool:
+        return frame_id in self._state.tokens or self._work.has_frame(self._state.name, frame_id)
+
+    def __getitem__(self, frame_id: int) -> np.ndarray:
+        """Tokens [tokens, hidden]. Raises WireError when the JPEG cannot be decoded or the frame fell out meanwhile."""
+        tokens = self._state.tokens.get(frame_id)
+        if tokens is not None:
+            return tokens
+        waiting = self._work.take_frame(self._state.name, frame_id)
+        if waiting is None:
+            raise WireError("frame_lost", f"frame {frame_id} fell out of the queue", "send fewer frames between two decisions")
+        tokens = self._engine.encode(decode_jpeg(waiting.jpeg)[None])[0]
+        self._state.tokens.put(frame_id, tokens)
+        return tokens
+
+
+class Server:
+    """Serves one engine on one address. run() blocks until stop() is called (from any thread or a signal handler) and the drain is done."""
+
+    def __init__(self, engine: ServedEngine, bind: str = DEFAULT_BIND, limits: ServerLimits | None = None) -> None:
+        """Binds at once. Raises ValueError for an address that is not loopback, ServerStartError when it is taken."""
+        self._engine, self._limits = engine, limits or ServerLimits()
+        self._work, self._sessions = Work(), Sessions(self._limits.sessions)
+        self._boot = uuid.uuid4().hex
+        self._stopping = threading.Event()
+        self._replies: deque[tuple[bytes, bytes]] = deque(maxlen=4096)
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._context = zmq.Context()
+        self._router = self._context.socket(zmq.ROUTER)
+        self.address = self._bind(checked_bind(bind))
+
+    def _bind(self, bind: str) -> str:
+        options = {zmq.LINGER: 200, zmq.MAXMSGSIZE: _HARD_MESSAGE_BYTES, zmq.RCVHWM: 256, zmq.SNDHWM: 256}
+        for option, value in options.items():
+            self._router.setsockopt(option, value)
+        try:
+            self._router.bind(bind)
+        except zmq.ZMQError as error:
+            self._close()
+            host, port = bind.rpartition(":")[::2]
+            mend = f"choose another port (--bind {host}:{int(port) + 1 if port.isdecimal() else '*'}) or stop the program that has it"
+            raise ServerStartError(f"cannot bind to {bind}: {error.strerror}", mend) from error
+        return self._router.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def warm_up(self) -> None:
+        """One encode and one decision, so that the first client does not wait for lazy initialisation. Raises what the engine raises."""
+        tokens = self._engine.encode(np.zeros((1, 224, 224, 3), np.uint8))
+        self._engine.session("walk forward and stop").decide(tokens)
+
+    def info(self) -> dict[str, Any]:
+        """What hello answers."""
+        profile = self._engine.profile
+        return {"boot": self._boot, "profile": profile.name, "window": profile.frames, "address": self.address}
+
+    def stop(self) -> None:
+        """Finish what was asked, answer it, and return from run()."""
+        self._stopping.set()
+        self._wake()
+
+    def run(self) -> None:
+        """Serve until stop()."""
+        worker = threading.Thread(target=self._infer, name="inference", daemon=True)
+        worker.start()
+        poller = zmq.Poller()
+        poller.register(self._router, zmq.POLLIN)
+        poller.register(self._wake_out.fileno(), zmq.POLLIN)
+        drain_until_s = float("inf")
+        while time.monotonic() < drain_until_s:
+            poller.poll(_POLL_MS)
+            self._clear_wake()
+            self._receive_some()
+            self._send_replies()
+            for name in self._sessions.expire():
+                self._work.forget(name)
+            if self._stopping.is_set():
+                drain_until_s = min(drain_until_s, time.monotonic() + self._limits.drain_s)
+                if not self._work.decisions_open() and not self._replies:
+                    break
+        self._work.close()
+        worker.join(timeout=max(0.0, drain_until_s - time.monotonic()))
+        self._send_replies()
+        self._close()
+
+    def _close(self) -> None:
+        self._router.close()
+        self._context.term()
+        self._wake_in.close()
+        self._wake_out.close()
+
+    # --- I/O thread
+
+    def _wake(self) -> None:
+        try:
+            self._wake_in.send(b"\0")
+        except OSError:  # full: the thread is awake anyway; closed: there is nobody to wake
+            pass
+
+    def _clear_wake(self) -> None:
+        try:
+            self._wake_out.recv(4096)
+        except BlockingIOError:
+            pass
+
+    def _receive_some(self) -> None:
+        for _ in range(64):  # then replies go out
+            try:
+                client = self._router.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            parts: list[bytes] = []
+            while self._router.getsockopt(zmq.RCVMORE):
+                part = self._router.recv(copy=False)
+                if len(parts) < 3:  # one more than any message has, so that it is refused
+                    parts.append(bytes(part.buffer))
+            self._handle(client, parts)
+
+    def _send_replies(self) -> None:
+        while self._replies:
+            client, reply = self._replies.popleft()
+            self._send(client, reply)
+
+    def _send(self, client: bytes, reply: bytes) -> None:
+        try:
+            self._router.send_multipart([client, reply], zmq.NOBLOCK)
+        except zmq.ZMQError as error:  # a client that does not read its replies
+            _LOG.warning("reply dropped: %s", error)
+
+    def _handle(self, client: bytes, parts: list[bytes]) -> None:
+        try:
+            self._dispatch(client, wire.parse_request(parts))
+        except ServingError as error:
+            self._send(client, _error(error, *_echo(parts)))
+
+    def _dispatch(self, client: bytes, request: wire.Request) -> None:
+        match request:
+            case wire.Hello():
+                self._send(client, wire.pack("info", request.id, **self.info()))
+            case wire.Ping():
+                self._sessions.touch(request.session)
+                self._send(client, wire.pack("pong", request.id, boot=self._boot, draining=self._stopping.is_set()))
+            case wire.Bye():
+                self._sessions.drop(request.session)
+                self._work.forget(request.session)
+            case wire.PutFrame():
+                jpeg_size(request.jpeg)
+                state = self._sessions.open(request.session)
+                if request.frame_id not in state.tokens:
+                    self._work.put_frame(state, request.frame_id, Waiting(client, request.id, request.jpeg))
+            case wire.Decide():
+                if self._stopping.is_set():
+                    raise ServingError("draining", "the server is shutting down", "ask again when it is back")
+                replaced = self._work.put_decision(client, self._sessions.open(request.session), request)
+                if replaced is not None:
+                    self._send(replaced.client, _error(superseded(replaced.request), replaced.request.id, request.session))
+
+    # --- inference thread
+
+    def _reply(self, client: bytes, reply: bytes) -> None:
+        self._replies.append((client, reply))
+        self._wake()
+
+    def _infer(self) -> None:
+        while (job := self._work.next()) is not None:
+            if isinstance(job, DecideJob):
+                self._reply(job.client, self._answer(job))
+            else:
+                self._encode(job)
+        self._wake()
+
+    def _encode(self, job: EncodeJob) -> None:
+        waiting = self._work.peek_frame(job.state.name, job.frame_id)
+        if waiting is None:
+            return
+        try:
+            SessionFrames(self._engine, job.state, self._work)[job.frame_id]
+        except Exception as error:  # whatever an engine raises, the server stays up
+            self._reply(waiting.client, _error(_typed(error), waiting.request_id, job.state.name, frame_id=job.frame_id))
+
+    def _answer(self, job: DecideJob) -> bytes:
+        request, frames = job.request, SessionFrames(self._engine, job.state, self._work)
+        queued_ms = 1000 * (time.monotonic() - job.arrived_s)
+        try:
+            kind, fields = answer(self._engine, job.state, request, frames, job.arrived_s + request.deadline_ms / 1000)
+        except Exception as error:
+            return _error(_typed(error), request.id, request.session)
+        if kind == "decision":
+            fields = fields | {"timing_ms": fields["timing_ms"] | {"queue": queued_ms}}
+        return wire.pack(kind, request.id, request.session, n=request.n, **fields)
+
+
+def _typed(error: Exception) -> ServingError:
+    if isinstance(error, ServingError):
+        return error
+    _LOG.error("the engine failed", exc_info=error)
+    return ServingError("engine", f"the engine failed: {type(error).__name__}: {error!s:.300}", "see the server's log; ask again")
+
+
+def _error(error: ServingError, request_id: int | None, session: str, **fields: Any) -> bytes:
+    return wire.pack("error", request_id, session, code=error.code, message=error.message, mend=error.mend, **fields)
+
+
+def _echo(parts: list[bytes]) -> tuple[int | None, str]:
+    """Request id and session of a message that broke the protocol, as far as they can be read."""
+    try:
+        header = wire.header_of(parts[:1])
+        return wire.integer(header, "id"), wire.text(header, "session", 0, wire.MAX_SESSION_CHARS)
+    except ServingError:
+        return None, ""

@@ -1,0 +1,128 @@
+"""Training recipes: YAML files that fill frozen dataclasses; unknown keys are errors with a suggestion."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from nvila_edge.training.builtin import ModelSize
+
+T = TypeVar("T")
+
+
+class RecipeError(ValueError):
+    """A recipe or an override that cannot be used; the message names the key and what was allowed."""
+
+
+@dataclass(frozen=True)
+class VisionStage:
+    """Pre-training of the tower on dense labels; see nvila_edge/training/vision_pretrain.py."""
+
+    frames_per_house: int = 150
+    steps: int = 6000
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
+class DaggerStage:
+    """Cloning (round 0: the expert drives in every house), then DAgger `rounds`; see sim/dagger.py.
+
+    question_share: share of each batch's sequences that are grounding questions; recent_share: share drawn from the last three rounds.
+    """
+
+    cloning_episodes_per_house: int = 8
+    cloning_steps: int = 600
+    rounds: int = 30
+    houses_per_round: int = 40
+    episodes_per_house: int = 9
+    steps_per_round: int = 160
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    expert_share: float = 0.1
+    temperature: float = 1.0
+    max_decisions: int = 70
+    stop_radius_m: float = 1.0
+    question_share: float = 0.25
+    recent_share: float = 0.4
+    validation_episodes: int = 100
+    validate_every: int = 5
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that determines a trained model, with the code's version."""
+
+    name: str
+    seed: int = 0
+    houses: int = 240
+    episodes_per_house: int = 40
+    workers: int = 2
+    vocabulary: int = 1024
+    model: ModelSize = field(default_factory=ModelSize)
+    vision: VisionStage = field(default_factory=VisionStage)
+    dagger: DaggerStage = field(default_factory=DaggerStage)
+
+
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """A built-in recipe by name (nvila_edge/recipes/train/NAME.yaml) or a YAML file, with `key=value` overrides (dots reach into sections).
+
+    Raises RecipeError for an unknown recipe, an unknown key (with a suggestion) or a value of the wrong type.
+    """
+    path = Path(name_or_path)
+    if not path.is_file():
+        folder = Path(str(resources.files("nvila_edge"))) / "recipes" / "train"
+        known = sorted(file.stem for file in folder.glob("*.yaml"))
+        if name_or_path not in known:
+            raise RecipeError(f"no recipe {name_or_path!r}{_suggest(name_or_path, known)}; built in: {', '.join(known)}")
+        path = folder / f"{name_or_path}.yaml"
+    content = yaml.safe_load(path.read_text()) or {}
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator:
+            raise RecipeError(f"{override!r} is not an override; write key=value, for example dagger.rounds=5")
+        *sections, last = key.split(".")
+        target = content
+        for section in sections:
+            target = target.setdefault(section, {})
+        target[last] = yaml.safe_load(value)
+    return _fill(Recipe, content, "")
+
+
+def _fill(kind: type[T], content: dict[str, Any], where: str) -> T:
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        if key not in fields:
+            raise RecipeError(f"unknown key {where}{key}{_suggest(key, list(fields))}; allowed: {', '.join(fields)}")
+        default = fields[key].default_factory() if callable(fields[key].default_factory) else fields[key].default  # type: ignore[misc]
+        if dataclasses.is_dataclass(default):
+            if not isinstance(value, dict):
+                raise RecipeError(f"{where}{key} must be a section with keys, got {value!r}")
+            values[key] = _fill(type(default), value, f"{where}{key}.")  # type: ignore[arg-type]
+            continue
+        wanted = type(default) if not isinstance(default, dataclasses._MISSING_TYPE) else str  # noqa: SLF001
+        if wanted is float and isinstance(value, (int, str)) and not isinstance(value, bool):
+            try:
+                value = float(value)  # YAML reads 1e-3 as text
+            except ValueError:
+                pass
+        if not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool):
+            raise RecipeError(f"{where}{key} must be {wanted.__name__}, got {value!r}")
+        values[key] = value
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise RecipeError(f"the recipe is incomplete: {error}") from error
+
+
+def _suggest(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,180 @@
+"""Draws episodes in generated houses and writes them as a dataset of its own: R2R_VLNCE files and GLB scenes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from sim.episodes import PAD_INDEX, UNK_INDEX, Dataset, Episode, GroundTruth, Point, encode, save_split
+from sim.expert import expert_rollout
+from sim.geometry import Pose
+from sim.houses.glb import write_glb
+from sim.houses.house import SPLITS, House
+from sim.houses.library import HouseLibrary, house_names, scene_id
+from sim.instructions.describe import describe
+from sim.instructions.layout import Layout
+from sim.instructions.names import FRONTED, UNNAMED
+from sim.instructions.route import trace
+from sim.instructions.wording import WORDINGS, Wording, vocabulary, wording_for, words_in
+from sim.navmesh import NavMesh
+
+LENGTH_M = (5.0, 15.0)  # issue 2: geodesic length of an episode
+_LIKELY_M = (5.5, 12.5)  # lengths are drawn from here, so that the median stays above 8 m
+_GOAL_GAP_M = (0.5, 1.1)  # from the thing's footprint
+_STARTS = 32
+_FEW_DOORS_SHARE = 0.5  # of the drawn routes with fewer than two doorways, how many are kept
+_TOKENS = 80  # instructions have at most 60 words
+_TRIES = 400  # per episode wanted; about one in three draws becomes an episode
+
+
+def sample_episode(house: House, navmesh: NavMesh, rng: np.random.Generator, wording: Wording) -> Episode | None:
+    """One draw: an episode with a true and sufficient instruction, or None when the draw is no good (draw again).
+
+    The ids are empty strings; `house_episodes` and `build_dataset` number them.
+    """
+    layout = Layout(house)
+    goal = _draw_goal(layout, navmesh, rng)
+    if goal is None:
+        return None
+    start = _draw_start(layout, navmesh, goal, rng)
+    if start is None:
+        return None
+    path = navmesh.distances_to(goal).path(np.array(start.position_m))
+    visits = trace(layout, path, start) if len(path) > 1 else None
+    if visits is None or (len(visits) < 3 and rng.random() >= _FEW_DOORS_SHARE):
+        return None
+    instruction = describe(layout, navmesh, path, start, rng, wording)
+    if instruction is None:
+        return None
+    length = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
+    return Episode(
+        "", "", scene_id(house.name), start.position_m, start.rotation_xyzw, (_point(goal),), _reference(path), instruction.text, length,
+        encode(words_in(instruction.text), instruction_words(), _TOKENS),
+    )  # fmt: skip
+
+
+def house_episodes(house: House, navmesh: NavMesh, count: int, seed: int, split: str = "train") -> tuple[Episode, ...]:
+    """`count` episodes of a house, numbered from 0; the same arguments give the same episodes.
+
+    Raises RuntimeError when the house doesn't yield that many.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence([seed, SPLITS.index(split), *house.name.encode()]))
+    wording = wording_for(house.name)
+    episodes: list[Episode] = []
+    for _ in range(_TRIES * count):
+        if len(episodes) == count:
+            break
+        episode = sample_episode(house, navmesh, rng, wording)
+        if episode is not None:
+            number = str(len(episodes))
+            episodes.append(replace(episode, episode_id=number, trajectory_id=number))
+    if len(episodes) < count:
+        raise RuntimeError(
+            f"{house.name}: only {len(episodes)} of {count} episodes in {_TRIES * count} draws; ask for fewer episodes per house"
+        )
+    return tuple(episodes)
+
+
+def ground_truth(navmesh: NavMesh, episode: Episode) -> GroundTruth:
+    """What the expert does, as primitives, and where it comes along."""
+    rollout = expert_rollout(navmesh, episode.start, np.array(episode.goal))
+    return GroundTruth(tuple(int(action) for action in rollout.primitives), tuple(_point(p) for p in rollout.locations))
+
+
+@cache
+def instruction_words() -> tuple[str, ...]:
+    """The vocabulary of every split's `instruction_vocab`: padding, unknown, and the words of the training wording."""
+    words = ["", ""]
+    words[PAD_INDEX], words[UNK_INDEX] = "<pad>", "<unk>"
+    return (*words, *vocabulary(WORDINGS["train"]))
+
+
+def build_dataset(
+    out: Path | str, split: str, houses: int, episodes: int, seed: int, scenes: bool = True, progress: Callable[[int], None] | None = None
+) -> Path:
+    """Draw `episodes` episodes over the first `houses` houses of a split and write them to `out`; returns the episode file.
+
+    With `scenes`, each house is written as `out/houses/NAME/NAME.glb` too. `progress` is told how many episodes are done, after every house.
+    Same arguments, same bytes. Raises ValueError for an unknown split and when there are fewer episodes than houses.
+    """
+    names = house_names(split, houses)
+    if not 1 <= houses <= episodes:
+        raise ValueError(f"{episodes} episodes in {houses} houses: ask for at least one house, and at least one episode in each")
+    library = HouseLibrary(cache_size=1)
+    found: list[Episode] = []
+    truth: dict[str, GroundTruth] = {}
+    for number, name in enumerate(names):
+        house, navmesh = library[name]
+        share = episodes * (number + 1) // houses - episodes * number // houses
+        for episode in house_episodes(house, navmesh, share, seed, split):
+            identifier = str(len(found) + 1)
+            found.append(replace(episode, episode_id=identifier, trajectory_id=identifier))
+            truth[identifier] = ground_truth(navmesh, episode)
+        if scenes:
+            path = Path(out) / scene_id(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_glb(house, path)
+        if progress is not None:
+            progress(len(found))
+    return save_split(out, Dataset(split, tuple(found), truth, instruction_words()))
+
+
+def _draw_goal(layout: Layout, navmesh: NavMesh, rng: np.random.Generator) -> np.ndarray | None:
+    """A navigable point [3] close to a thing in its room, rooms being equally likely; in front of the thing more often than not."""
+    rooms = layout.house.rooms
+    room = rooms[int(rng.integers(len(rooms)))]
+    things = [i for i in layout.things_in(room.room_id) if layout.things[i].category not in UNNAMED]
+    if not things:
+        return None
+    thing = things[int(rng.integers(len(things)))]
+    half = layout.boxes[1][thing][[0, 2]]
+    gap = rng.uniform(*_GOAL_GAP_M)
+    if layout.things[thing].category in FRONTED and rng.random() < 0.7:
+        local = np.array([rng.uniform(-0.3, 0.3) * half[0], -half[1] - gap])
+    else:
+        angle = rng.uniform(0, 2 * np.pi)
+        ring = np.array([np.cos(angle), np.sin(angle)])
+        local = np.clip(ring * 10, -half, half) + ring * gap
+    x, z = layout.from_local(local, thing)[0]
+    point = navmesh.snap(np.array([x, 0.0, z]))
+    near = np.isfinite(point).all() and math.dist((point[0], point[2]), (x, z)) < 0.2
+    if not near:
+        return None
+    point = np.array(_point(point))  # measured and written alike
+    return point if navmesh.is_navigable(point) and room.contains(float(point[0]), float(point[2])) else None
+
+
+def _draw_start(layout: Layout, navmesh: NavMesh, goal: np.ndarray, rng: np.random.Generator) -> Pose | None:
+    """A start whose way to the goal has about a drawn length, mostly in another room; the yaw is a multiple of 15 degrees."""
+    distances = navmesh.distances_to(goal)
+    wanted = rng.uniform(*_LIKELY_M)
+    goal_room = layout.house.room_at(float(goal[0]), float(goal[2]))
+    best, best_error = None, math.inf
+    for _ in range(_STARTS):
+        point = np.array(_point(navmesh.random_point(rng)))
+        length = distances.distance(point)
+        room = layout.house.room_at(float(point[0]), float(point[2]))
+        if not LENGTH_M[0] <= length <= LENGTH_M[1] or room is None or room is goal_room:
+            continue
+        if abs(length - wanted) < best_error:
+            best, best_error = point, abs(length - wanted)
+    yaw = math.radians(15 * int(rng.integers(24)))
+    return None if best is None else Pose(_point(best), yaw)
+
+
+def _point(point: np.ndarray) -> Point:
+    """Rounded to a tenth of a millimetre: short files that any reader gives back as written."""
+    x, y, z = (round(float(v), 4) for v in point)
+    return (x, y, z)
+
+
+def _reference(path: np.ndarray) -> tuple[Point, ...]:
+    """The path's points about every 2 m, both ends included (R2R's panorama nodes lie that far apart)."""
+    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+    at = np.linspace(0.0, lengths[-1], max(2, math.ceil(lengths[-1] / 2.0) + 1))
+    return tuple(_point(point) for point in np.stack([np.interp(at, lengths, path[:, axis]) for axis in range(3)], axis=1))

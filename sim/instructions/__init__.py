@@ -1,0 +1,1 @@
+"""Instructions written from paths, and an oracle that follows what they say."""

@@ -1,0 +1,257 @@
+"""The files of an evaluation: safe against kills, full disks and two runs in one folder.
+
+`results.jsonl` holds what happened (the same bytes for the same configuration), `timings.jsonl` what a wall clock measured, `run.json` the
+configuration that the folder belongs to. A line is on the disk before the next episode starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RESULTS, TIMINGS, SUMMARY, RUN, REPORT = "results.jsonl", "timings.jsonl", "summary.json", "run.json", "report.html"
+VIDEOS, MAPS, LOCK = "videos", "maps", ".lock"
+Record = dict[str, Any]
+
+
+class OutputError(OSError):
+    """Something could not be written to, or is not as expected in, the folder of an evaluation."""
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it: NumPy becomes Python, non-finite numbers the strings "inf", "-inf" and "nan"."""
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def number(value: Any) -> float:
+    """The float behind a JSON value of ours ("inf", "-inf" and "nan" included)."""
+    return float(value)
+
+
+def encode_line(record: Mapping[str, Any]) -> bytes:
+    """One line of JSON, keys in the order given, without spaces."""
+    return json.dumps(plain(record), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+
+
+def read_lines(path: Path) -> tuple[list[Record], int]:
+    """The complete records of a JSON-lines file and how many bytes they take; a cut last line is left out, a missing file is empty.
+
+    Raises OutputError when a line before the last is not JSON: that is damage, not an interruption.
+    """
+    if not path.exists():
+        return [], 0
+    lines = path.read_bytes().split(b"\n")
+    records: list[Record] = []
+    size = 0
+    for index, line in enumerate(lines[:-1]):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            if index == len(lines) - 2 and lines[-1] == b"":
+                break
+            raise OutputError(f"{path}, line {index + 1}: not JSON ({error}); remove that line, its episode will be run again") from error
+        records.append(record)
+        size += len(line) + 1
+    return records, size
+
+
+def sort_key(record: Mapping[str, Any]) -> tuple[int, int, str]:
+    """Order of episode ids: numbers by value, then other strings by letters."""
+    text = str(record["episode_id"])
+    return (0, int(text), text) if text.isdecimal() else (1, 0, text)
+
+
+def video_name(episode_id: str) -> str:
+    """The file name of an episode's video."""
+    return f"{int(episode_id):04d}.mp4" if episode_id.isdecimal() else f"{episode_id}.mp4"
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` in one step; on an error the old content stays. Raises OutputError."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write readable JSON in one step. Raises OutputError."""
+    write_atomic(path, json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=2).encode() + b"\n")
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+class LineLog:
+    """An append-only JSON-lines file; each line is flushed to the disk before `append` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise OutputError(f"cannot open {path} for writing: {_reason(error)}; choose another --out") from error
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Write one line. Raises OutputError, with the file as it was before, when the disk is full or gone."""
+        data = encode_line(record)
+        start = os.fstat(self._fd).st_size
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+            os.fsync(self._fd)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, start)
+            raise OutputError(
+                f"cannot write to {self.path}: {_reason(error)}; what is written stays: make room and give the same command again to go on"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class RunFolder:
+    """The folder of one evaluation while it runs: locked, bound to its configuration, knowing which episodes are done.
+
+    Use as a context manager. `results` and `timings` map episode ids (as strings) to records.
+    """
+
+    def __init__(self, out: Path, config: Mapping[str, Any], commit: str) -> None:
+        """Open or resume `out`.
+
+        Raises OutputError when it cannot be written, another run holds it, or it belongs to another configuration.
+        """
+        self.out = out
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            self._lock = (out / LOCK).open("a")
+        except OSError as error:
+            raise OutputError(f"cannot write to the folder {out}: {_reason(error)}; choose another --out") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise OutputError(f"another evaluation is writing to {out}; wait for it or choose another --out") from error
+        try:
+            self.commits = self._bind(plain(config), commit)
+            self.results = self._recover(out / RESULTS)
+            timings = self._recover(out / TIMINGS)
+            self.timings = {key: record for key, record in timings.items() if key in self.results}
+            self._results_log, self._timings_log = LineLog(out / RESULTS), LineLog(out / TIMINGS)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _bind(self, config: Record, commit: str) -> list[str]:
+        path = self.out / RUN
+        commits = [commit]
+        if path.exists():
+            run = json.loads(path.read_bytes())
+            _same_config(self.out, run["config"], config)
+            commits = run["commits"] + [commit] * (commit not in run["commits"])
+        elif (self.out / RESULTS).exists():
+            raise OutputError(f"{self.out} holds {RESULTS} but no {RUN}: not known how it was made; choose another --out")
+        write_json(path, {"config": config, "commits": commits})
+        return commits
+
+    @staticmethod
+    def _recover(path: Path) -> dict[str, Record]:
+        records, size = read_lines(path)
+        if path.exists() and path.stat().st_size > size:
+            os.truncate(path, size)
+        done: dict[str, Record] = {}
+        for record in records:
+            done.setdefault(str(record["episode_id"]), record)
+        return done
+
+    def add(self, result: Record, timing: Record) -> None:
+        """Put one finished episode on the disk: its timing first, so that a result is never without one. Raises OutputError."""
+        key = str(result["episode_id"])
+        assert key not in self.results, f"episode {key} was finished twice"
+        self._timings_log.append(timing)
+        self._results_log.append(result)
+        self.results[key], self.timings[key] = plain(result), plain(timing)
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Sort both files by episode id and write the summary, each in one step. Raises OutputError."""
+        for name, records in ((RESULTS, self.results), (TIMINGS, self.timings)):
+            write_atomic(self.out / name, b"".join(map(encode_line, in_order(records.values()))))
+        write_json(self.out / SUMMARY, summary)
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._results_log.close()
+        self._timings_log.close()
+        self._lock.close()
+
+
+def _same_config(out: Path, stored: Record, wanted: Record) -> None:
+    if stored == wanted:
+        return
+    different = [key for key in sorted(stored.keys() | wanted.keys()) if stored.get(key) != wanted.get(key)]
+    changes = ", ".join(f"{key} {stored.get(key)!r} there, {wanted.get(key)!r} now" for key in different)
+    raise OutputError(f"{out} holds an evaluation with another configuration ({changes}); choose another --out or remove that folder")
+
+
+def in_order(records: Iterable[Record]) -> list[Record]:
+    """The records sorted by episode id."""
+    return sorted(records, key=sort_key)
+
+
+def clear_run(out: Path) -> None:
+    """Remove what an earlier evaluation wrote to `out`, and nothing else. Raises OutputError while another run holds the folder."""
+    if not out.exists():
+        return
+    with (out / LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OutputError(f"another evaluation is writing to {out}; wait for it or choose another --out") from error
+        for name in (RESULTS, TIMINGS, SUMMARY, RUN, REPORT):
+            (out / name).unlink(missing_ok=True)
+        for made in (*(out / VIDEOS).glob("*.mp4"), *(out / MAPS).glob("*.jpg"), *(out / MAPS).glob("*.json")):
+            made.unlink()
+
+
+def load_run(out: Path) -> tuple[list[Record], list[Record], Record]:
+    """Results, timings and summary of a finished (or interrupted: then the summary is empty) evaluation.
+
+    Raises OutputError when `out` holds none.
+    """
+    if not (out / RESULTS).exists():
+        raise OutputError(f"{out} holds no {RESULTS}; give the --out folder of an evaluation")
+    results, timings = read_lines(out / RESULTS)[0], read_lines(out / TIMINGS)[0]
+    summary = json.loads((out / SUMMARY).read_bytes()) if (out / SUMMARY).exists() else {}
+    return in_order(results), in_order(timings), summary

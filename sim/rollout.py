@@ -1,0 +1,126 @@
+"""Roll-outs of many episodes of one house in lock-step: a policy acts, the expert says what it would have done (DAgger)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from nvila_edge.model.nvila import NVILA
+from nvila_edge.navigation.actions import ACTIONS, Stop, primitives
+from nvila_edge.training.stream import Episode as Recording
+from nvila_edge.training.stream import StreamLayout
+from nvila_edge.training.stream_policy import StreamPolicy
+from sim.collect import as_served
+from sim.env import HouseEnv
+from sim.episodes import Episode
+from sim.expert import Expert
+from sim.houses.house import House
+from sim.navmesh import NavMesh
+from sim.renderer import Renderer
+
+STOP = ACTIONS.index(Stop())
+SUCCESS_M = 3.0
+
+
+@dataclass(frozen=True)
+class RolloutSettings:
+    """expert_share: chance that the expert's action is executed; temperature 0 is greedy; stop_radius_m: the expert says stop within it."""
+
+    expert_share: float
+    temperature: float
+    max_decisions: int
+    stop_radius_m: float
+
+
+@dataclass
+class _Run:
+    episode: Episode
+    env: HouseEnv
+    expert: Expert
+    features: list[np.ndarray] = field(default_factory=list)
+    expert_actions: list[int] = field(default_factory=list)
+    executed: list[int] = field(default_factory=list)
+    success: bool = False
+    oracle_success: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a roll-out gave: the recording, and whether it stopped within 3 m or ever was there."""
+
+    recording: Recording
+    success: bool
+    oracle_success: bool
+
+
+class Roller:
+    """Runs episodes with one model in one process."""
+
+    def __init__(self, model: NVILA, layout: StreamLayout, settings: RolloutSettings, renderer: Renderer) -> None:
+        self.model, self.layout, self.settings, self.renderer = model, layout, settings, renderer
+
+    def run(self, house: House, navmesh: NavMesh, episodes: Sequence[Episode], rng: np.random.Generator) -> list[Outcome]:
+        """All episodes of one house. With temperature 0 and no expert share this is an evaluation: a stop ends the episode."""
+        self.renderer.load(house)
+        runs = [self._start(house, navmesh, episode) for episode in episodes]
+        policy = StreamPolicy(self.model, self.layout, [run.episode.instruction for run in runs])
+        active = list(runs)
+        for _ in range(self.settings.max_decisions):
+            probabilities = policy.probabilities(self._see(active))
+            going = [row for row, run in enumerate(active) if self._decide(run, probabilities[row], rng)]
+            active = [active[row] for row in going]
+            if not active:
+                break
+            policy.keep(going)
+            policy.tell([run.executed[-1] for run in active])
+        return [
+            Outcome(
+                Recording(run.episode.instruction, np.stack(run.features), np.array(run.expert_actions), np.array(run.executed)),
+                run.success,
+                run.oracle_success,
+            )
+            for run in runs
+        ]
+
+    def _start(self, house: House, navmesh: NavMesh, episode: Episode) -> _Run:
+        env = HouseEnv(house, navmesh, self.renderer)
+        env.reset(episode.start)
+        return _Run(episode, env, Expert(navmesh, np.asarray(episode.goal), goal_radius_m=self.settings.stop_radius_m))
+
+    def _see(self, runs: Sequence[_Run]) -> torch.Tensor:
+        """Tower output [B, P, C], float32; float16 copies go into the recordings, and the policy sees the same rounding."""
+        size = self.model.vision_tower.image_size
+        images = np.stack([as_served(self.renderer.rgb(run.env.pose), size) for run in runs])
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            features = self.model.vision_tower(pixels).to(torch.float16)
+        for run, feature in zip(runs, features.numpy(), strict=True):
+            run.features.append(feature)
+        return features.float()
+
+    def _decide(self, run: _Run, probabilities: np.ndarray, rng: np.random.Generator) -> bool:
+        """Chooses, records and executes; False when the episode is over."""
+        wanted = ACTIONS.index(run.expert.action(run.env.pose))
+        distance = run.expert.distance_m(run.env.pose)
+        run.oracle_success |= distance < SUCCESS_M
+        if self.settings.temperature > 0:
+            sharpened = probabilities ** (1 / self.settings.temperature)
+            chosen = int(rng.choice(len(ACTIONS), p=sharpened / sharpened.sum()))
+        else:
+            chosen = int(probabilities.argmax())
+        if rng.random() < self.settings.expert_share:
+            chosen = wanted
+        learning = self.settings.expert_share > 0 or self.settings.temperature > 0
+        if chosen == STOP and wanted != STOP and learning:
+            chosen = wanted  # a wrong stop would end the lesson: it is corrected and the episode goes on
+        run.expert_actions.append(wanted)
+        run.executed.append(chosen)
+        if chosen == STOP:
+            run.success = distance < SUCCESS_M
+            return False
+        for primitive in primitives(ACTIONS[chosen]):
+            run.env.execute(primitive)
+        return True

@@ -1,0 +1,110 @@
+"""Actions, their grammar, the parsers and the history window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nvila_edge.navigation.actions import ACTIONS, SENTENCES, Forward, Primitive, Stop, Turn, primitives, sentence
+from nvila_edge.navigation.grammar import action_trie
+from nvila_edge.navigation.parser import PARSERS, parse_navila, parse_navila_bench, parse_strict
+from nvila_edge.navigation.profiles import profile
+from nvila_edge.navigation.window import window
+
+characters = action_trie(lambda text: [ord(character) for character in text])
+
+
+def test_sentences_are_the_published_ones():
+    assert sentence(Forward(75)) == "The next action is move forward 75 cm."
+    assert sentence(Turn(30)) == "The next action is turn left 30 degree."
+    assert sentence(Turn(-15)) == "The next action is turn right 15 degree."
+    assert sentence(Stop()) == "I think I should stop because I have finished the instruction."
+
+
+@pytest.mark.parametrize("name", ["strict", "navila", "navila-bench"])
+def test_every_parser_reads_all_ten_sentences(name):
+    assert [PARSERS[name](text) for text in SENTENCES] == list(ACTIONS)
+
+
+def test_primitives_of_merged_actions():
+    assert primitives(Forward(75)) == (Primitive.FORWARD,) * 3
+    assert primitives(Turn(-30)) == (Primitive.RIGHT,) * 2
+    assert primitives(Stop()) == (Primitive.STOP,)
+
+
+@pytest.mark.parametrize(
+    ("text", "action"),
+    [
+        ("You should not STOP but turn left 30 degree", Stop()),
+        ("The next action is move forward 100 cm.", Forward(100)),
+        ("The next action is move forward 60 cm.", Forward(50)),
+        ("The next action is move forward.", Forward(25)),
+        ("The next action is move forward 0 cm.", Forward(25)),
+        ("The next action is turn left 90 degrees.", Turn(90)),
+        ("The next action is turn right 20 degree.", Turn(-15)),
+        ("go on", None),
+    ],
+)
+def test_navila_parser_keeps_its_quirks(text, action):
+    assert parse_navila(text) == action
+
+
+def test_navila_bench_parser_drives_forward_on_anything_else():
+    assert parse_navila_bench("banana") == Forward(25)
+    assert parse_navila_bench("turn left 30 and then stop") == Turn(30)
+
+
+@given(st.text(max_size=200))
+def test_strict_parser_rejects_what_is_not_a_sentence(text):
+    clean = " ".join(text.lower().split()).rstrip(".")
+    if clean not in {known.lower().rstrip(".") for known in SENTENCES}:
+        assert parse_strict(text) is None
+
+
+def test_window_follows_navilas_sampling():
+    assert window(9) == [0, 1, 2, 3, 4, 5, 6, 8]
+    assert window(20) == [0, 2, 5, 8, 10, 13, 16, 19]
+    assert window(100) == [0, 14, 28, 42, 56, 70, 84, 99]
+    assert window(3) == [None] * 5 + [0, 1, 2]
+
+
+@given(st.integers(1, 2000))
+def test_window_equals_numpys_linspace(length):
+    expected = [int(v) for v in np.linspace(0, length - 1, 7, endpoint=False)] + [length - 1]
+    if length >= 8:
+        assert window(length) == expected
+
+
+@given(st.lists(st.floats(-8, 8), min_size=6 * 8, max_size=6 * 8))
+def test_probabilities_of_the_ten_actions_sum_to_one(values):
+    logits = np.full((len(characters.branches), 256), -5.0)
+    logits[:, : 8 * 6 // len(characters.branches)] = np.reshape(values, (6, 8))[: len(characters.branches)]
+    probabilities = characters.probabilities(logits)
+    assert probabilities.sum() == pytest.approx(1.0)
+    assert 0 <= characters.choose(probabilities) < 10
+
+
+def test_greedy_choice_takes_the_best_verb_before_the_best_amount():
+    probabilities = np.array([0.30, 0.12, 0.12, 0.12, 0.16, 0.10, 0.08, 0.0, 0.0, 0.0])  # stop .30, forward .36, left .34
+    assert int(probabilities.argmax()) == 0
+    words = action_trie(lambda text: [hash_free(word) for word in text.split()])
+    assert words.choose(probabilities) == 1
+
+
+def hash_free(word: str) -> int:
+    return int.from_bytes(word.encode(), "little") % 100_003
+
+
+def test_a_tokenizer_that_confuses_sentences_is_refused():
+    with pytest.raises(ValueError, match="distinct"):
+        action_trie(lambda text: [1, 2] if "25" in text else [1])
+
+
+def test_instruction_must_say_something_and_not_too_much():
+    with pytest.raises(ValueError, match="empty"):
+        profile("stream").user_text(" \n ")
+    with pytest.raises(ValueError, match="5000 characters"):
+        profile("navila").user_text("x" * 5000)
+    assert profile("navila").user_text("Go.").count("<image>") == 8

@@ -1,0 +1,312 @@
+"""The server over real sockets: what breaks the protocol gets a typed error, what is lost is asked for, nothing stops it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import msgpack
+import numpy as np
+import pytest
+import zmq
+
+from nvila_edge.navigation.actions import ACTIONS, SENTENCES
+from nvila_edge.navigation.profiles import PROFILES
+from nvila_edge.serving import wire
+from nvila_edge.serving.errors import ServerStartError, WireError
+from nvila_edge.serving.jpeg import encode_jpeg
+from nvila_edge.serving.server import Server, ServerLimits, checked_bind
+from nvila_edge.serving.sessions import SessionLimits, Sessions, TokenCache
+from tests.nvila_edge.pixel_engine import PixelEngine
+
+
+class Raw:
+    """A bare DEALER socket: says anything, waits with a bound."""
+
+    def __init__(self, address: str) -> None:
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.connect(address)
+        self.ids = 0
+
+    def say(self, *parts: bytes) -> None:
+        self.socket.send_multipart(parts)
+
+    def hear(self, timeout_ms: int = 3000) -> dict:
+        assert self.socket.poll(timeout_ms), "no reply"
+        return msgpack.unpackb(self.socket.recv())
+
+    def ask(self, *parts: bytes) -> dict:
+        self.say(*parts)
+        return self.hear()
+
+    def frame(self, frame_id: int, session: str = "s") -> None:
+        self.ids += 1
+        self.say(wire.pack("frame", self.ids, session, frame_id=frame_id), jpeg(frame_id))
+
+    def decide(self, frames: list[int], past: list[tuple[int, int]], n: int = 0, session: str = "s", **changes: object) -> dict:
+        self.ids += 1
+        fields = {"instruction": "go", "n": n, "frames": frames, "past": past, "deadline_ms": 5000} | changes
+        return self.ask(wire.pack("decide", self.ids, session, **fields))
+
+    def close(self) -> None:
+        self.socket.close()
+        self.context.term()
+
+
+def jpeg(frame_id: int) -> bytes:
+    return encode_jpeg(np.random.default_rng(frame_id).integers(0, 255, (32, 32, 3), dtype=np.uint8))
+
+
+def index(reply: dict) -> int:
+    assert reply["type"] == "decision", reply
+    return SENTENCES.index(reply["text"])
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest) -> PixelEngine:
+    return PixelEngine(PROFILES[getattr(request, "param", "stream")])
+
+
+@pytest.fixture
+def raw(engine: PixelEngine) -> Iterator[Raw]:
+    server = Server(engine, "tcp://127.0.0.1:*", ServerLimits(SessionLimits(sessions=3, evict_after_s=0.2)))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    client = Raw(server.address)
+    yield client
+    assert client.ask(wire.pack("ping", 99999))["type"] == "pong", "the server is still up after the test"
+    client.close()
+    server.stop()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_hello_tells_the_profile(raw: Raw) -> None:
+    info = raw.ask(wire.pack("hello", 1))
+    assert (info["v"], info["type"], info["id"], info["profile"], info["window"]) == (1, "info", 1, "stream", 8)
+
+
+def test_frames_then_decide_is_a_decision_with_ten_candidates(raw: Raw, engine: PixelEngine) -> None:
+    raw.frame(1)
+    reply = raw.decide([1], [])
+    assert index(reply) in range(1, 10) and sum(reply["candidates"]) == pytest.approx(1)
+    assert {"queue", "encode", "decide", "rebuild", "prefill"} <= set(reply["timing_ms"])
+    assert engine.encoded == 1, "a frame is encoded once"
+
+
+def test_a_frame_is_encoded_on_arrival(raw: Raw, engine: PixelEngine) -> None:
+    raw.frame(1)
+    deadline_s = time.monotonic() + 3
+    while engine.encoded == 0 and time.monotonic() < deadline_s:
+        time.sleep(0.005)
+    assert engine.encoded == 1
+    assert raw.decide([1], [])["timing_ms"]["encode"] < 5 and engine.encoded == 1
+
+
+@pytest.mark.parametrize(
+    ("parts", "code"),
+    [
+        ([b"nonsense"], "malformed"),
+        ([wire.pack("hello", 1)[:-2]], "malformed"),
+        ([wire.pack("hello", 1)] * 3, "malformed"),
+        ([msgpack.packb({"v": 2, "type": "hello", "id": 4})], "version"),
+        ([wire.pack("frame", 1, "s", frame_id=1), b"not a jpeg"], "not_jpeg"),
+        ([wire.pack("frame", 1, "s", frame_id=1), jpeg(1)[:-9]], "truncated"),
+        ([wire.pack("frame", 1, "s", frame_id=1), b"\xff\xd8" + bytes(wire.MAX_MESSAGE_BYTES)], "too_large"),
+        ([wire.pack("frame", 1, "s")], "malformed"),
+        ([wire.pack("shutdown", 1, "s")], "malformed"),
+    ],
+)
+def test_bad_messages_get_typed_errors(raw: Raw, parts: list[bytes], code: str) -> None:
+    reply = raw.ask(*parts)
+    assert (reply["type"], reply["code"]) == ("error", code)
+    assert reply["message"] and reply["mend"]
+
+
+@pytest.mark.parametrize("instruction", ["", "x" * 5000])
+def test_a_bad_instruction_gets_an_error_that_names_the_limit(raw: Raw, instruction: str) -> None:
+    raw.frame(1)
+    reply = raw.decide([1], [], instruction=instruction)
+    assert (reply["type"], reply["code"], reply["id"], reply["session"]) == ("error", "instruction", 2, "s")
+
+
+def test_a_message_far_beyond_the_limit_costs_only_its_sender_the_connection(raw: Raw) -> None:
+    raw.say(wire.pack("frame", 1, "s", frame_id=1), bytes(40 * 1024 * 1024))
+    other = Raw(raw.socket.getsockopt_string(zmq.LAST_ENDPOINT))
+    assert other.ask(wire.pack("ping", 1))["type"] == "pong"
+    other.close()
+    time.sleep(0.3)  # the sender's socket reconnects by itself
+
+
+def test_a_jpeg_with_broken_insides_is_reported_when_it_is_encoded(raw: Raw) -> None:
+    data = bytearray(jpeg(1))
+    data[2:2] = b"\xff\xc0\x00\x11\x08\x00\x10\x00\x10"  # a second frame header in front: the sizes disagree
+    raw.say(wire.pack("frame", 1, "s", frame_id=1), bytes(data))
+    reply = raw.hear()
+    assert (reply["type"], reply["code"], reply["frame_id"]) == ("error", "not_jpeg", 1)
+
+
+def test_a_repeated_request_gets_the_same_answer_and_moves_nothing_on(raw: Raw) -> None:
+    raw.frame(1)
+    first = raw.decide([1], [], n=0)
+    again = raw.decide([1], [], n=0)
+    assert {k: v for k, v in first.items() if k not in ("id", "timing_ms")} == {k: v for k, v in again.items() if k not in ("id", "timing_ms")}
+    raw.frame(2)
+    raw.frame(3, "other")
+    raw.frame(1, "other")
+    raw.frame(2, "other")
+    past = [(1, index(first))]
+    assert index(raw.decide([2], past, n=1)) == index(raw.decide([2], past, n=1, session="other"))
+
+
+def test_a_lost_session_is_rebuilt_to_the_same_answers(raw: Raw) -> None:
+    past: list[tuple[int, int]] = []
+    replies = []
+    for n in range(40):
+        raw.frame(n)
+        replies.append(raw.decide([n], past, n=n))
+        past.append((n, index(replies[-1])))
+    raw.say(wire.pack("bye", 5000, "s"))
+    rounds = 0
+    while (reply := raw.decide([39], past[:39], n=39))["type"] == "missing":
+        rounds += 1
+        assert len(reply["frames"]) <= wire.MAX_RESEND and rounds < 5
+        for frame_id in reply["frames"]:
+            raw.frame(frame_id)
+    assert rounds == 2 and reply["candidates"] == replies[39]["candidates"]
+
+
+def test_a_decision_that_was_not_carried_out_leaves_no_trace(raw: Raw) -> None:
+    for frame_id in (1, 2, 3):
+        raw.frame(frame_id)
+        raw.frame(frame_id, "other")
+    first = index(raw.decide([1], [], n=0))
+    raw.decide([2], [(1, first)], n=1)
+    anew = raw.decide([3], [(1, first)], n=2)
+    raw.decide([1], [], n=0, session="other")
+    assert anew["candidates"] == raw.decide([3], [(1, first)], n=1, session="other")["candidates"]
+
+
+@pytest.mark.parametrize("engine", ["navila"], indirect=True)
+def test_a_window_is_asked_for_where_it_has_gaps(raw: Raw) -> None:
+    for frame_id in (2, 4):
+        raw.frame(frame_id)
+    assert raw.decide([1, 2, 3, 4], [])["frames"] == [1, 3]
+    raw.frame(1)
+    raw.frame(3)
+    assert index(raw.decide([1, 2, 3, 4], [])) > 0
+    assert raw.decide(list(range(9)), [])["code"] == "malformed"
+    assert raw.decide([1], [(0, 1)])["code"] == "malformed"
+
+
+def test_an_engine_that_fails_gives_an_error_and_serves_on(raw: Raw) -> None:
+    raw.frame(1)
+    reply = raw.decide([1], [], instruction="crash the engine")
+    assert (reply["type"], reply["code"]) == ("error", "engine") and "as told" in reply["message"]
+    assert raw.decide([1], [])["type"] == "decision"
+
+
+def test_a_rejected_answer_is_a_decision_without_action(raw: Raw) -> None:
+    raw.frame(1)
+    reply = raw.decide([1], [], instruction="mumble")
+    assert reply["type"] == "decision" and reply["action"] is None
+
+
+def test_pings_are_answered_at_once_while_a_decision_is_slow(raw: Raw, engine: PixelEngine) -> None:
+    engine.delay_s = 0.5
+    raw.frame(1)
+    raw.say(wire.pack("decide", 7, "s", instruction="go", n=0, frames=[1], past=[], deadline_ms=5000))
+    time.sleep(0.1)
+    started_s = time.monotonic()
+    assert raw.ask(wire.pack("ping", 8))["type"] == "pong"
+    assert time.monotonic() - started_s < 0.2
+    assert raw.hear()["type"] == "decision"
+
+
+def test_a_newer_request_replaces_one_that_waits(raw: Raw, engine: PixelEngine) -> None:
+    engine.delay_s = 0.3
+    raw.frame(1)
+    raw.frame(1, "other")
+    raw.say(wire.pack("decide", 100, "other", instruction="go", n=0, frames=[1], past=[], deadline_ms=5000))
+    time.sleep(0.05)
+    for request_id in (101, 102):
+        raw.say(wire.pack("decide", request_id, "s", instruction="go", n=request_id, frames=[1], past=[], deadline_ms=5000))
+    replies = {reply["id"]: reply for reply in (raw.hear(), raw.hear(), raw.hear())}
+    assert replies[101]["code"] == "superseded"
+    assert replies[100]["type"] == replies[102]["type"] == "decision"
+
+
+def test_a_request_that_waited_beyond_its_deadline_is_not_decided(raw: Raw, engine: PixelEngine) -> None:
+    engine.delay_s = 0.3
+    raw.frame(1)
+    raw.frame(1, "other")
+    raw.say(wire.pack("decide", 100, "other", instruction="go", n=0, frames=[1], past=[], deadline_ms=5000))
+    time.sleep(0.05)
+    raw.say(wire.pack("decide", 101, "s", instruction="go", n=0, frames=[1], past=[], deadline_ms=50))
+    replies = {reply["id"]: reply for reply in (raw.hear(), raw.hear())}
+    assert replies[101]["code"] == "deadline"
+
+
+def test_sessions_are_bounded_and_the_silent_make_room(raw: Raw) -> None:
+    for name in "abc":
+        raw.frame(1, name)
+    raw.frame(1, "d")
+    reply = raw.hear()
+    assert (reply["type"], reply["code"]) == ("error", "busy")
+    time.sleep(0.3)
+    for name in "bc":
+        raw.ask(wire.pack("ping", 1, name))
+    raw.frame(1, "d")
+    assert raw.decide([1], [], session="d")["type"] == "decision"
+    assert raw.decide([1], [], session="b")["type"] == "decision"
+
+
+def test_idle_sessions_expire() -> None:
+    sessions = Sessions(SessionLimits(idle_s=0.05))
+    sessions.open("a")
+    time.sleep(0.06)
+    sessions.open("b")
+    assert sessions.expire() == ["a"] and len(sessions) == 1
+
+
+def test_the_token_cache_keeps_within_its_bytes() -> None:
+    cache = TokenCache(1000)
+    for frame_id in range(10):
+        cache.put(frame_id, np.zeros(100, np.float32))
+        cache.get(0)
+    assert cache.nbytes == 800 and 0 in cache and 9 in cache and 5 not in cache
+    cache.put(9, np.zeros(1000, np.float32))
+    assert 9 in cache and cache.nbytes == 4000
+
+
+@pytest.mark.parametrize("bind", ["tcp://127.0.0.1:5555", "tcp://127.0.0.1:*", "tcp://localhost:0", "tcp://[::1]:5555", "tcp://127.1.2.3:80"])
+def test_loopback_addresses_are_allowed(bind: str) -> None:
+    assert checked_bind(bind) == bind
+
+
+@pytest.mark.parametrize("bind", ["tcp://*:5555", "tcp://0.0.0.0:5555", "tcp://192.168.1.4:5555", "tcp://robot.local:5555", "tcp://[::]:5555"])
+def test_addresses_beyond_loopback_are_refused(bind: str) -> None:
+    with pytest.raises(ValueError, match="is reachable from other computers.*allowed: tcp on a loopback address"):
+        checked_bind(bind)
+
+
+@pytest.mark.parametrize("bind", ["", "5555", "udp://127.0.0.1:5555", "tcp://127.0.0.1", "tcp://127.0.0.1:99999", "tcp://127.0.0.1:http"])
+def test_addresses_that_are_none_are_refused(bind: str) -> None:
+    with pytest.raises(ValueError, match="allowed: tcp on a loopback address"):
+        checked_bind(bind)
+
+
+def test_a_taken_port_is_named_with_its_mend(engine: PixelEngine) -> None:
+    first = Server(engine, "tcp://127.0.0.1:*")
+    with pytest.raises(ServerStartError, match=r"cannot bind to tcp://127.0.0.1:\d+.*choose another port"):
+        Server(engine, first.address)
+    first.stop()
+    first.run()
+
+
+def test_wire_errors_carry_code_message_and_mend() -> None:
+    error = WireError("code", "message", "mend")
+    assert str(error) == "message (code); mend" and len(ACTIONS) == 10
