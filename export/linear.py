@@ -66,14 +66,14 @@ def linear(graph: Graph, x: str, name: str, weight: Weight, bias: np.ndarray | N
 
 
 def _w8a8(graph: Graph, x: str, name: str, weight: Int8Weight) -> str:
-    """Symmetric signed Q/DQ (TensorRT accepts no other); one Q per input tensor even when several Linears read it."""
+    """Symmetric signed Q/DQ (TensorRT accepts no other). Zero points are never shared: ONNX Runtime's rewrite for processors without VNNI trips over it."""
     input_scale = graph.constant(f"{name}.input_scale", np.array(weight.input_scale, graph.compute))
-    zero = graph.constant("zero.int8", np.array(0, np.int8))
+    zero = graph.constant(f"{name}.input_zero", np.array(0, np.int8))
     quantised = graph.node("QuantizeLinear", x, input_scale, zero)
     x = graph.node("DequantizeLinear", quantised, input_scale, zero)
     q = graph.constant(f"{name}.weight", np.ascontiguousarray(weight.q.T))
     scale = graph.constant(f"{name}.scale", weight.scale.astype(graph.compute))
-    zeros = graph.constant(f"zeros.int8.{len(weight.scale)}", np.zeros(len(weight.scale), np.int8))
+    zeros = graph.constant(f"{name}.zero", np.zeros(len(weight.scale), np.int8))
     return graph.node("MatMul", x, graph.node("DequantizeLinear", q, scale, zeros, axis=1))
 
 

@@ -22,7 +22,7 @@ step() {
   shift
   if ! "$@" >>"$log" 2>&1 </dev/null; then
     printf 'setup: %s: failed. The end of %s:\n' "$text" "$log" >&2
-    tail -n 15 "$log" | sed 's/^/  | /' >&2
+    grep -v '^WARNING: Location' "$log" | tail -n 15 | cut -c1-200 | sed 's/^/  | /' >&2
     die "Is the network up, and is there room on the disk ($(free_gb) GB free)? Then run this again: it goes on where it stopped."
   fi
   say "$text ($((SECONDS - start)) s)"

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from sim._region import Region
+from sim._region import EPS, Region
 
 _FIRST = 8  # candidates looked at before all are sorted
 _CORNERS_AT_ONCE = 512
@@ -18,7 +18,7 @@ _CORNERS_AT_ONCE = 512
 def _tangent(direction: np.ndarray, signs: np.ndarray) -> np.ndarray:
     """Whether a path that comes along `direction` [N, 2] can bend around a corner whose blocked cell lies towards `signs` [N, 2]."""
     local = direction * signs
-    return local[:, 0] * local[:, 1] <= 0
+    return (local[:, 0] * local[:, 1] <= 0) | (np.abs(local).min(axis=1) < EPS)
 
 
 class CornerGraph:

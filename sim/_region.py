@@ -46,7 +46,7 @@ class _Strips:
         both[0], both[-1] = blocked[0], blocked[-1]
         self.border = _prefix(both)
         self.width = self.inside.shape[1]
-        self.inside_flat, self.border_flat = memoryview(self.inside.reshape(-1)), memoryview(self.border.reshape(-1))
+        self.inside_flat, self.border_flat = self.inside.reshape(-1).data, self.border.reshape(-1).data
 
     def clear(self, a0: float, b0: float, a1: float, b1: float) -> bool:
         """Whether the line from (a0, b0) to (a1, b1), a along the strips' axis, stays in the region."""

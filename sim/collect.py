@@ -14,6 +14,7 @@ from nvila_edge.training.vision_pretrain import FrameSet
 from sim.geometry import Pose
 from sim.houses.categories import CATEGORIES, COLOURS, ROOM_KINDS
 from sim.houses.house import House
+from sim.houses.repaint import repainted
 from sim.labels import Labeller, Seen
 from sim.navmesh import NavMesh
 from sim.renderer import Renderer
@@ -36,9 +37,8 @@ def random_pose(navmesh: NavMesh, rng: np.random.Generator) -> Pose:
 def collect_frames(
     house: House, navmesh: NavMesh, renderer: Renderer, count: int, size: int, grid: int, seed: int
 ) -> tuple[FrameSet, list[list[Seen]]]:
-    """`count` labelled frames of one house from random poses, resized to `size`, and what is seen in each."""
+    """`count` labelled frames of one house from random poses, resized to `size`, and what is seen in each; repainted every 20 frames."""
     rng = np.random.default_rng([seed, *house.name.encode()])
-    renderer.load(house)
     labeller = Labeller(house, grid)
     rgb = np.empty((count, size, size, 3), np.uint8)
     categories = np.empty((count, grid**2, len(CATEGORIES)), np.uint8)
@@ -46,6 +46,8 @@ def collect_frames(
     depth, room = np.empty((count, grid**2), np.float16), np.empty(count, np.int64)
     seen = []
     for row in range(count):
+        if row % 20 == 0:
+            renderer.load(repainted(house, rng))
         pose = random_pose(navmesh, rng)
         observation = renderer.observe(pose)
         labels = labeller.dense(observation)

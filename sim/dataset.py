@@ -74,9 +74,8 @@ def house_episodes(house: House, navmesh: NavMesh, count: int, seed: int, split:
             number = str(len(episodes))
             episodes.append(replace(episode, episode_id=number, trajectory_id=number))
     if len(episodes) < count:
-        raise RuntimeError(
-            f"{house.name}: only {len(episodes)} of {count} episodes in {_TRIES * count} draws; ask for fewer episodes per house"
-        )
+        drawn = _TRIES * count
+        raise RuntimeError(f"{house.name}: {len(episodes)} of {count} episodes in {drawn} draws; ask for fewer per house")
     return tuple(episodes)
 
 
@@ -97,9 +96,9 @@ def instruction_words() -> tuple[str, ...]:
 def build_dataset(
     out: Path | str, split: str, houses: int, episodes: int, seed: int, scenes: bool = True, progress: Callable[[int], None] | None = None
 ) -> Path:
-    """Draw `episodes` episodes over the first `houses` houses of a split and write them to `out`; returns the episode file.
+    """Draw `episodes` episodes over the first `houses` houses of a split, write them to `out/SPLIT/`, and return the episode file.
 
-    With `scenes`, each house is written as `out/houses/NAME/NAME.glb` too. `progress` is told how many episodes are done, after every house.
+    With `scenes`, each house is written as `out/houses/NAME/NAME.glb` too. `progress` is told the number of finished episodes.
     Same arguments, same bytes. Raises ValueError for an unknown split and when there are fewer episodes than houses.
     """
     names = house_names(split, houses)
@@ -141,12 +140,10 @@ def _draw_goal(layout: Layout, navmesh: NavMesh, rng: np.random.Generator) -> np
         ring = np.array([np.cos(angle), np.sin(angle)])
         local = np.clip(ring * 10, -half, half) + ring * gap
     x, z = layout.from_local(local, thing)[0]
-    point = navmesh.snap(np.array([x, 0.0, z]))
-    near = np.isfinite(point).all() and math.dist((point[0], point[2]), (x, z)) < 0.2
-    if not near:
+    if not room.contains(float(x), float(z)) or not navmesh.is_navigable(np.array([x, 0.0, z])):
         return None
-    point = np.array(_point(point))  # measured and written alike
-    return point if navmesh.is_navigable(point) and room.contains(float(point[0]), float(point[2])) else None
+    point = np.array(_point(navmesh.snap(np.array([x, 0.0, z]))))  # rounded first, so that what is measured is what is written
+    return point if navmesh.is_navigable(point) else None
 
 
 def _draw_start(layout: Layout, navmesh: NavMesh, goal: np.ndarray, rng: np.random.Generator) -> Pose | None:

@@ -18,15 +18,18 @@ from sim.instructions.route import resample, trace
 from sim.instructions.wording import words_in
 
 _TURN_RAD = math.radians(30)
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1d2433;background:#fff}
-h1{font-size:1.5rem}h2{font-size:1.05rem;margin:0 0 .4rem}.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:1.5rem}
-figure{margin:0}svg{width:100%;height:auto}rect{fill:#3b6fb6}text{font-size:9px;fill:#5a6478}p.small,li span{color:#5a6478}table{border-collapse:collapse}
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1d2433}
+h1{font-size:1.5rem}h2{font-size:1.05rem;margin:0 0 .4rem}
+.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:1.5rem}
+figure{margin:0}svg{width:100%;height:auto}rect{fill:#3b6fb6}text{font-size:9px;fill:#5a6478}
+p.small,li span{color:#5a6478}table{border-collapse:collapse}
 td,th{text-align:left;padding:.15rem 1.2rem .15rem 0}"""
 
 
 @dataclass(frozen=True)
 class EpisodeFacts:
-    """Of one episode: geodesic length in metres, doorways crossed, bends of 30 degrees or more, rooms of its house, words, kinds of first and last room."""
+    """Of one episode: geodesic length in metres, doorways crossed, bends of 30 degrees or more, rooms of its house, words, and the
+    kinds of the first and last room."""
 
     length_m: float
     doorways: int
@@ -43,17 +46,11 @@ def episode_facts(episode: Episode, library: HouseLibrary) -> EpisodeFacts:
     visits = trace(Layout(house), path, episode.start) if len(path) > 1 else None
     if visits is None:
         raise ValueError(
-            f"episode {episode.episode_id}: no way through the doors of {house.name}; was the dataset made by another version? Generate it again"
+            f"episode {episode.episode_id}: no way through the doors of {house.name}; made by another version? Generate it again"
         )
     length = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
-    return EpisodeFacts(
-        length,
-        len(visits) - 1,
-        _bends(path, episode.start),
-        len(house.rooms),
-        len(words_in(episode.instruction)),
-        (visits[0].kind, visits[-1].kind),
-    )
+    words = len(words_in(episode.instruction))
+    return EpisodeFacts(length, len(visits) - 1, _bends(path, episode.start), len(house.rooms), words, (visits[0].kind, visits[-1].kind))
 
 
 def write_report(dataset: Dataset, path: Path | str, library: HouseLibrary | None = None) -> dict[str, float]:

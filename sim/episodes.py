@@ -46,9 +46,7 @@ class Episode:
     def goal(self) -> Point:
         """The goal position (x, y, z) in metres. Raises ValueError in a split without goals."""
         if not self.goals:
-            raise ValueError(
-                f"episode {self.episode_id} has no goal: a test split cannot be measured here; use train, val_seen or val_unseen"
-            )
+            raise ValueError(f"episode {self.episode_id} has no goal (a test split?): choose train, val_seen or val_unseen")
         return self.goals[0]
 
 
@@ -96,9 +94,8 @@ def load_split(folder: Path | str, split: str) -> Dataset:
     """
     path = split_file(folder, split)
     if not path.exists():
-        raise FileNotFoundError(
-            f"no split {split!r} in {folder}: expected {path}; make one with `nvila-edge data houses --out {folder} --split {split}`"
-        )
+        make = f"make one with `nvila-edge data houses --out {folder} --split {split}`"
+        raise FileNotFoundError(f"no split {split!r} in {folder}: expected {path}; {make}")
     content = _read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("episodes"), list):
         raise ValueError(f'{path}: expected an object with a list "episodes" (R2R_VLNCE layout)')
@@ -111,7 +108,7 @@ def load_split(folder: Path | str, split: str) -> Dataset:
 
 
 def save_split(folder: Path | str, dataset: Dataset, nested: bool = True) -> Path:
-    """Write both files (same dataset, same bytes) into `folder/split/`, or into `folder` itself when not nested; returns the episode file."""
+    """Write both files into `folder/split/`, or `folder` itself when not nested; returns the episode file. Same dataset, same bytes."""
     target = Path(folder) / dataset.split if nested else Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     content = {"episodes": [_episode_entry(e) for e in dataset.episodes], "instruction_vocab": _vocabulary_entry(dataset.vocabulary)}

@@ -88,7 +88,6 @@ class MapView:
         self._offset = np.array([(self._side - resized.width) // 2, (self._side - resized.height) // 2])
         self._base.paste(resized, (int(self._offset[0]), int(self._offset[1])))
         self._transform = house_map.transform
-        self._size = size_px
         canvas = ImageDraw.Draw(self._base)
         self._goal_area(goal)
         canvas.line([tuple(point) for point in self._pixels(reference)], (255, 255, 255), 4 * SCALE)
@@ -116,7 +115,7 @@ class MapView:
             canvas.line(points, (255, 255, 255), 7 * SCALE, joint="curve")
             canvas.line(points, PATH, 4 * SCALE, joint="curve")
         self._agent(canvas, pose)
-        return image.resize((self._size, self._size), Image.Resampling.BOX)
+        return image.reduce(SCALE)
 
     def _agent(self, canvas: ImageDraw.ImageDraw, pose: Pose) -> None:
         centre = self._pixels(np.array(pose.position_m))

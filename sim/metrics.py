@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from fastdtw import fastdtw
+from fastdtw import fastdtw  # type: ignore[attr-defined]
 
 STOP = 0
 _MEANS = {  # name in summaries: (field, factor)

@@ -33,9 +33,8 @@ class Display:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console()
-        self._progress = Progress(
-            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[remains]}"), console=self.console
-        )  # fmt: skip
+        remains = TextColumn("{task.fields[remains]}")
+        self._progress = Progress(TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), remains, console=self.console)
         self._task = self._progress.add_task("Episodes", total=None, remains="starting …")
         self._live = Live(console=self.console, refresh_per_second=4, get_renderable=self._picture) if self.console.is_terminal else None
         self._playing: dict[str, tuple[Episode, Record | None]] = {}

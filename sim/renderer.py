@@ -110,7 +110,7 @@ def _open_context() -> moderngl.Context:
 
 def shade(normal: np.ndarray) -> np.ndarray:
     """Baked brightness [V] of unit normals [V, 3]: one soft lamp, half-Lambert, so that every axis direction differs and none is dark."""
-    return (0.74 + normal @ np.array([0.07, 0.10, 0.13])).astype(np.float32)
+    return (0.84 + normal @ np.array([0.07, 0.10, 0.13])).astype(np.float32)
 
 
 def _vertex_table(house: House) -> tuple[np.ndarray, np.ndarray, int]:

@@ -18,6 +18,7 @@ from sim.env import HouseEnv
 from sim.episodes import Episode
 from sim.expert import Expert
 from sim.houses.house import House
+from sim.houses.repaint import repainted
 from sim.navmesh import NavMesh
 from sim.renderer import Renderer
 
@@ -61,10 +62,11 @@ class Roller:
 
     def __init__(self, model: NVILA, layout: StreamLayout, settings: RolloutSettings, renderer: Renderer) -> None:
         self.model, self.layout, self.settings, self.renderer = model, layout, settings, renderer
+        self.learning = settings.expert_share > 0 or settings.temperature > 0
 
     def run(self, house: House, navmesh: NavMesh, episodes: Sequence[Episode], rng: np.random.Generator) -> list[Outcome]:
         """All episodes of one house. With temperature 0 and no expert share this is an evaluation: a stop ends the episode."""
-        self.renderer.load(house)
+        self.renderer.load(repainted(house, rng) if self.learning else house)
         runs = [self._start(house, navmesh, episode) for episode in episodes]
         policy = StreamPolicy(self.model, self.layout, [run.episode.instruction for run in runs])
         active = list(runs)
@@ -113,8 +115,7 @@ class Roller:
             chosen = int(probabilities.argmax())
         if rng.random() < self.settings.expert_share:
             chosen = wanted
-        learning = self.settings.expert_share > 0 or self.settings.temperature > 0
-        if chosen == STOP and wanted != STOP and learning:
+        if chosen == STOP and wanted != STOP and self.learning:
             chosen = wanted  # a wrong stop would end the lesson: it is corrected and the episode goes on
         run.expert_actions.append(wanted)
         run.executed.append(chosen)

@@ -38,6 +38,7 @@ MAX_STEPS = 500  # VLN-CE's step limit; the stop counts
 SUCCESS_M = 3.0  # VLN-CE: success is a stop nearer than this
 SWAP_M = 5.0  # a swapped instruction leads to a goal at least this far from the episode's own
 FRAME_PX, HFOV_DEG = 224, 90.0  # VLN-CE's camera
+TOLERANCE_M = 0.1  # between the dataset's start and distance and what the house gives
 PATIENCE_S = 60.0  # for the server: in a simulator a slow machine must not change results
 METRICS = ("distance_to_goal", "success", "spl", "oracle_success", "ndtw", "sdtw", "path_length", "collisions", "oracle_navigation_error")
 
@@ -138,7 +139,7 @@ class Stage:
         if instruction is None:
             return None
         env = HouseEnv(house, navmesh, self._camera_renderer)
-        env.reset(episode.start)
+        _check_house(episode, env.reset(episode.start), navmesh)
         record = _Record(env)
         camera = TimedCamera(DarkCamera() if self.setup.black or self._client is None else env)
         self._follow(Loop(self._policy(episode, env), camera, env, self._link, _CONFIG), instruction, episode_id, record, on_decision)
@@ -249,7 +250,9 @@ class _Record:
         self.latency_ms.append(event.latency_ms)
         for stage, value in decision.timing_ms.items():
             self._stages_ms[stage] = self._stages_ms.get(stage, 0.0) + value
-        self.shown.append(Shown(decision.action, decision.probability, decision.candidates, event.latency_ms if decision.timing_ms else 0.0))
+        self.shown.append(
+            Shown(decision.action, decision.probability, decision.candidates, event.latency_ms if decision.timing_ms else 0.0)
+        )
         self.trace.append(
             {
                 "step": len(self.env.actions), "action": action_index(decision.action), "text": decision.text,
@@ -263,6 +266,17 @@ class _Record:
 
     def stages(self) -> dict[str, float]:
         return {stage: round(value, 2) for stage, value in sorted(self._stages_ms.items())}
+
+
+def _check_house(episode: Episode, start: Pose, navmesh: NavMesh) -> None:
+    """Houses are made from their names: one that differs from the dataset's would spoil every figure. Raises EpisodeError."""
+    distance = navmesh.geodesic(np.array(start.position_m), np.array(episode.goal))
+    told = episode.geodesic_distance_m
+    if math.dist(start.position_m, episode.start_position) > TOLERANCE_M or (math.isfinite(told) and abs(distance - told) > TOLERANCE_M):
+        raise EpisodeError(
+            f"episode {episode.episode_id}: in {episode.scene_id} the way from start to goal is {distance:.2f} m, "
+            f"the dataset says {told:.2f} m: another version of nvila-edge made it; make it again with `nvila-edge data houses`"
+        )
 
 
 def _result(

@@ -28,8 +28,12 @@ class Session(Protocol):
         """Tokens float [n, k, H], oldest first -> the answer, which the session remembers."""
         ...
 
+    def replay(self, tokens: np.ndarray, action: Action) -> Decision:
+        """What the model answers, going on as if it had been `action`."""
+        ...
+
     def append(self, tokens: np.ndarray, action: Action) -> None:
-        """Replay an earlier decision and the answer it got."""
+        """An earlier decision and the answer it got, to rebuild a lost session."""
         ...
 
 
@@ -78,19 +82,25 @@ class StreamSession:
 
     def decide(self, tokens: np.ndarray) -> Decision:
         """tokens float [1, k, H] of the newest frame. The answer becomes the block's; `append` instead when another was executed."""
+        return self._answer(tokens, None)
+
+    def replay(self, tokens: np.ndarray, action: Action) -> Decision:
+        """What the model answers to tokens [1, k, H], going on as if it had been `action`, one of ACTIONS. Raises ValueError for another action."""
+        if action not in ACTIONS:
+            raise ValueError(f"{action} is not one of the ten actions; a session can only replay what it could have answered")
+        return self._answer(tokens, ACTIONS.index(action))
+
+    def append(self, tokens: np.ndarray, action: Action) -> None:
+        """An earlier decision and what was answered: as `replay`."""
+        self.replay(tokens, action)
+
+    def _answer(self, tokens: np.ndarray, forced: int | None) -> Decision:
         started = time.perf_counter()
         logits, new = self._run(tokens)
         probabilities = self._tree.trie.probabilities(logits)
         chosen = self._tree.trie.choose(probabilities)
-        self._commit(new, chosen)
+        self._commit(new, chosen if forced is None else forced)
         return _decision(probabilities, chosen, started)
-
-    def append(self, tokens: np.ndarray, action: Action) -> None:
-        """An earlier decision on tokens [1, k, H] that was answered with `action`, one of ACTIONS. Raises ValueError for another action."""
-        if action not in ACTIONS:
-            raise ValueError(f"{action} is not one of the ten actions; a session can only replay what it could have answered")
-        _, new = self._run(tokens)
-        self._commit(new, ACTIONS.index(action))
 
     def _run(self, tokens: np.ndarray) -> tuple[np.ndarray, NewKeyValues]:
         """Logits [branches, vocab] and the new keys and values of pending answer, frame block and tree."""
@@ -167,6 +177,10 @@ class WindowSession:
         probabilities = tree.trie.probabilities(logits)
         return _decision(probabilities, tree.trie.choose(probabilities), started)
 
+    def replay(self, tokens: np.ndarray, action: Action) -> Decision:
+        """As `decide`: a window holds all that a decision depends on."""
+        return self.decide(tokens)
+
     def append(self, tokens: np.ndarray, action: Action) -> None:
-        """Nothing to replay: a window holds all that a decision depends on. Raises ValueError for tokens of another model."""
+        """Nothing to keep of an earlier decision. Raises ValueError for tokens of another model."""
         checked_tokens(self._engine, tokens, most=self._engine.spec.frames)

@@ -20,6 +20,7 @@ def main() -> int:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--bind", default=DEFAULT_BIND)
     parser.add_argument("--backend", default="onnxruntime")
+    parser.add_argument("--threads", type=int, default=1, help="cores that one pass over the model may use")
     parser.add_argument("--ends-with-stdin", action="store_true", help="end when stdin closes, that is, with the parent process")
     arguments = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s")
@@ -29,6 +30,7 @@ def main() -> int:
             arguments.bind,
             announce=lambda line: _say(sys.stdout, json.dumps(line)),
             backend=arguments.backend,
+            threads=arguments.threads,
             ends_with_stdin=arguments.ends_with_stdin,
         )
     except (ValueError, OSError, ServingError) as error:

@@ -129,7 +129,11 @@ class Client:
         )
 
     def send_frame(self, session: str, frame_id: int, jpeg: bytes) -> None:
-        """Send a frame, without waiting; lost silently when the server is gone: it will ask for it."""
+        """Send a frame, without waiting; lost silently when the server is gone: it will ask for it.
+
+        A client has one session at a time: the first frame of another one ends the one before."""
+        if self._session not in ("", session):
+            self.bye(self._session)
         self._session = session
         self._send([wire.pack("frame", next(self._ids), session, frame_id=frame_id), jpeg])
 
@@ -181,6 +185,16 @@ class Client:
     # --- I/O thread
 
     def _io(self) -> None:
+        try:
+            self._exchange()
+        finally:  # whatever happens here, the link is down and nothing moves
+            self._beat.connection(False)
+            self._dealer.disable_monitor()
+            self._monitor.close(0)
+            self._dealer.close(50)  # ms for the goodbye
+            self._context.term()
+
+    def _exchange(self) -> None:
         poller = zmq.Poller()
         for source in (self._dealer, self._monitor, self._wake_out.fileno()):
             poller.register(source, zmq.POLLIN)
@@ -195,10 +209,6 @@ class Client:
                 self._transmit([wire.pack("ping", next(self._ids), self._session)])
             self._flush()
         self._flush()
-        self._dealer.disable_monitor()
-        self._monitor.close(0)
-        self._dealer.close(50)  # ms for the goodbye
-        self._context.term()
 
     def _drain_wake(self) -> None:
         try:

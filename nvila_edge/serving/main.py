@@ -16,17 +16,23 @@ Announce = Callable[[dict[str, Any]], None]
 
 
 def serve(
-    bundle: Path, bind: str = DEFAULT_BIND, *, announce: Announce, backend: str = "onnxruntime", ends_with_stdin: bool = False
+    bundle: Path,
+    bind: str = DEFAULT_BIND,
+    *,
+    announce: Announce,
+    backend: str = "onnxruntime",
+    threads: int = 1,
+    ends_with_stdin: bool = False,
 ) -> None:
     """Serve a bundle until SIGTERM or SIGINT, then drain. `announce` gets the ready line: address, boot, profile, window, protocol.
 
-    `ends_with_stdin`: also end when stdin closes, that is, when the process that started this one is gone.
+    threads: cores that one pass may use. `ends_with_stdin`: also end when stdin closes, that is, with the process that started this one.
     Raises ValueError for a bad address or bundle, ServerStartError when the address is taken. Call it from the main thread.
     """
     from nvila_edge.engines import load_bundle
 
     checked_bind(bind)  # before the bundle takes its seconds to load
-    serve_engine(load_bundle(bundle, backend=backend), bind, announce=announce, ends_with_stdin=ends_with_stdin)
+    serve_engine(load_bundle(bundle, backend=backend, threads=threads), bind, announce=announce, ends_with_stdin=ends_with_stdin)
 
 
 def serve_engine(engine: ServedEngine, bind: str = DEFAULT_BIND, *, announce: Announce, ends_with_stdin: bool = False) -> None:

@@ -66,10 +66,13 @@ class ServerProcess:
         self.stop()
 
 
-def start_server(bundle: Path, bind: str = FREE_PORT, *, backend: str = "onnxruntime", timeout_s: float = 120.0) -> ServerProcess:
+def start_server(
+    bundle: Path, bind: str = FREE_PORT, *, backend: str = "onnxruntime", threads: int = 1, timeout_s: float = 120.0
+) -> ServerProcess:
     """A server of a bundle, warmed up and ready. It ends with this process. Raises ServerStartError with what it said."""
     module = [sys.executable, "-m", "nvila_edge.serving", "--ends-with-stdin"]
-    return start_process([*module, "--bundle", str(bundle), "--bind", bind, "--backend", backend], timeout_s)
+    options = ["--bundle", str(bundle), "--bind", bind, "--backend", backend, "--threads", str(threads)]
+    return start_process([*module, *options], timeout_s)
 
 
 def start_process(command: list[str], timeout_s: float) -> ServerProcess:

@@ -125,6 +125,13 @@ class Server:
 
     def run(self) -> None:
         """Serve until stop()."""
+        try:
+            self._serve()
+        finally:
+            self._work.close()
+            self._close()
+
+    def _serve(self) -> None:
         worker = threading.Thread(target=self._infer, name="inference", daemon=True)
         worker.start()
         poller = zmq.Poller()
@@ -145,7 +152,6 @@ class Server:
         self._work.close()
         worker.join(timeout=max(0.0, drain_until_s - time.monotonic()))
         self._send_replies()
-        self._close()
 
     def _close(self) -> None:
         self._router.close()

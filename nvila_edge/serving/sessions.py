@@ -99,10 +99,13 @@ class SessionState:
     answered: tuple[tuple[Any, ...], dict[str, Any]] | None = None
 
     def restart(self, engine: ServedEngine, instruction: str) -> None:
-        """Begin again with nothing seen; tokens stay. Raises ValueError for an instruction the engine refuses."""
+        """Begin again with nothing seen; tokens stay. Raises WireError "instruction" for one that the engine refuses."""
         self.past, self.answered, self.engine_session = [], None, None
         self.instruction = instruction
-        self.engine_session = engine.session(instruction)
+        try:
+            self.engine_session = engine.session(instruction)
+        except ValueError as error:
+            raise WireError("instruction", f"the model cannot take this instruction: {error}", "say it in other words") from error
 
     @contextmanager
     def losing_on_error(self) -> Iterator[None]:

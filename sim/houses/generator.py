@@ -7,7 +7,6 @@ import zlib
 
 import numpy as np
 
-import sim.houses.draft  # noqa: F401
 from sim.houses.builder import MeshBuilder
 from sim.houses.furniture import RGB
 from sim.houses.house import House, Thing

@@ -12,10 +12,12 @@ from sim.houses.furniture import COLOURS_OF, build_furniture
 from sim.houses.furniture.model import Model
 from sim.houses.layouts import grown, overlap
 from sim.houses.recipes import ESSENTIALS, EXTRAS, FLAT, FRONT_CLEAR_M, HUNG, LANDMARKS, UNIQUE_PER_ROOM, Step
-from sim.houses.space import RoomSpace, Spot, spot_at
+from sim.houses.space import RoomSpace, Spot, spot_at, turned
+from sim.houses.support import free_top
 
 HANG_CENTRE_M = {"painting": 1.5, "mirror": 1.45, "clock": 1.85}
 CHAIR_TUCK_M = 0.12
+RUG_TOP_M = 0.01  # thicker rugs sink into the floor
 PAIRED = ("chair", "nightstand", "bookshelf", "kitchen counter", "washing machine")  # look alike within a room
 
 
@@ -85,21 +87,33 @@ class Furnisher:
         anchors = self._in_room(space, step.of)
         if (step.of and not anchors) or (step.category in UNIQUE_PER_ROOM and self._in_room(space, step.category)):
             return False
+        tries = 3 if step.needed else 1  # another model of what a room must have may be smaller
+        return any(self._place_model(space, step, anchors) for _ in range(tries))
+
+    def _place_model(self, space: RoomSpace, step: Step, anchors: list[Item]) -> bool:
         colour, model = self._model(space, step.category)
         if step.category in HUNG:
             return self._hang(space, step, colour, model)
         if step.how == "top":
-            spot = anchors[0].spot
-            place = spot_at(spot.x, spot.z, spot.quarter, model.size[0], model.size[2])
-            self._add(Item(step.category, colour, model, space.room.room_id, place, anchors[0].model.size[1]))
-            return True
+            return self._stand_on(space, anchors[0], step.category, colour, model)
         spots = self._ways[step.how](space, step, model)
         for spot in spots:
-            item = Item(step.category, colour, model, space.room.room_id, spot)
+            sunk = min(0.0, RUG_TOP_M - model.size[1]) if step.category in FLAT else 0.0
+            item = Item(step.category, colour, model, space.room.room_id, spot, sunk)
             if item.solid:
                 space.put(spot, model.size[1], FRONT_CLEAR_M.get(step.category, 0.0) if step.how != "centre" else 0.0)
             self._add(item)
         return bool(spots)
+
+    def _stand_on(self, space: RoomSpace, anchor: Item, category: str, colour: str, model: Model) -> bool:
+        """Put something small on top of a piece of furniture."""
+        place = free_top(anchor.model, model.size[0], model.size[2]) if model.size[1] < 0.6 else None
+        if place is None:
+            return False
+        x, z = turned(place[0], place[2], anchor.spot.quarter)
+        spot = spot_at(anchor.spot.x + x, anchor.spot.z + z, anchor.spot.quarter, model.size[0], model.size[2])
+        self._add(Item(category, colour, model, space.room.room_id, spot, place[1]))
+        return True
 
     def _add(self, item: Item) -> None:
         self.items.append(item)
@@ -151,16 +165,21 @@ class Furnisher:
     def _walls(self) -> list[int]:
         return [int(q) for q in self.rng.permutation(4)]
 
-    def _wall(self, space: RoomSpace, step: Step, model: Model) -> list[Spot]:
+    def _wall(self, space: RoomSpace, step: Step, model: Model, quarters: tuple[int, ...] = (0, 1, 2, 3)) -> list[Spot]:
+        """With the back to one of these walls, anywhere along it."""
         w, _, d = model.size
+        walls = [q % 4 for q in quarters]
         spots = []
         for part in (None, None, 0.0, 1.0, 0.5, None, None, None):
-            for quarter in self._walls():
+            for quarter in (q for q in self._walls() if q in walls):
                 low, high = space.span(quarter)
                 low, high = low + w / 2 + 0.04, high - w / 2 - 0.04
                 if low < high:
                     share = self.rng.random() if part is None else part
                     spots.append(space.at_wall(quarter, low + share * (high - low), w, d))
+        for quarter in walls if step.needed else []:  # what a room must have gets every chance
+            low, high = space.span(quarter)
+            spots += [space.at_wall(quarter, float(along), w, d) for along in np.arange(low + w / 2 + 0.04, high - w / 2 - 0.03, 0.15)]
         return self._first(space, step, model, spots)
 
     def _corner(self, space: RoomSpace, step: Step, model: Model) -> list[Spot]:
@@ -190,10 +209,9 @@ class Furnisher:
     def _opposite(self, space: RoomSpace, step: Step, model: Model) -> list[Spot]:
         anchor = self._in_room(space, step.of)[0].spot
         w, _, d = model.size
-        spots = [
-            space.at_wall((anchor.quarter + 2) % 4, self._along(anchor) + shift, w, d) for shift in (0.0, 0.3, -0.3, 0.6, -0.6, 1.0, -1.0)
-        ]
-        return self._first(space, step, model, spots) or self._wall(space, step, model)
+        shifts = (0.0, 0.3, -0.3, 0.6, -0.6, 1.0, -1.0, 1.5, -1.5)
+        spots = [space.at_wall((anchor.quarter + 2) % 4, self._along(anchor) + shift, w, d) for shift in shifts]
+        return self._first(space, step, model, spots) or self._wall(space, step, model, (anchor.quarter + 1, anchor.quarter + 3))
 
     def _front(self, space: RoomSpace, step: Step, model: Model) -> list[Spot]:
         anchor = self._in_room(space, step.of)[0]
@@ -236,8 +254,8 @@ class Furnisher:
             local += [(off_x, 0.0, 1), (-off_x, 0.0, 3)]
         placed: list[Spot] = []
         for lx, lz, turn in local:
-            c, s = [(1, 0), (0, 1), (-1, 0), (0, -1)][table.spot.quarter]
-            spot = spot_at(table.spot.x + lx * c + lz * s, table.spot.z - lx * s + lz * c, table.spot.quarter + turn, w, d)
+            x, z = turned(lx, lz, table.spot.quarter)
+            spot = spot_at(table.spot.x + x, table.spot.z + z, table.spot.quarter + turn, w, d)
             if not any(overlap(spot.rect, other.rect) for other in placed):
                 placed += self._first(space, step, model, [spot], table)
         return placed

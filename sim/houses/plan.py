@@ -16,15 +16,15 @@ DOOR_CORNER_M = 0.22  # from a wall's centre line to the door opening: half a wa
 _KINDS: dict[str, tuple[float, float, float]] = {  # least area, wished area (m2), how often as an extra room
     "living room": (14.0, 22.0, 0.0),
     "kitchen": (9.0, 14.0, 0.0),
-    "bedroom": (9.0, 14.0, 0.7),
+    "bedroom": (9.0, 14.0, 0.5),
     "bathroom": (6.0, 8.5, 0.4),
-    "dining room": (11.0, 15.0, 1.2),
+    "dining room": (11.0, 15.0, 1.5),
     "office": (8.0, 11.0, 1.0),
-    "laundry room": (6.0, 8.5, 0.8),
+    "laundry room": (6.0, 8.5, 1.0),
     "nursery": (8.5, 11.0, 0.8),
-    "gym": (10.0, 14.0, 0.8),
-    "library": (9.0, 13.0, 0.9),
-    "game room": (14.0, 19.0, 0.7),
+    "gym": (10.0, 14.0, 1.0),
+    "library": (9.0, 13.0, 1.2),
+    "game room": (13.0, 18.0, 1.3),
 }
 _PUBLIC = {"living room", "kitchen", "dining room", "library", "game room", "office", "gym"}
 _PAIRS = {  # how dear a doorway between two kinds is; pairs not named: see _door_cost

@@ -62,8 +62,8 @@ ESSENTIALS = _table(
 EXTRAS = _table(
     {
         "living room": (
-            "floor lamp corner; plant corner; painting above sofa; armchair; nightstand beside sofa; painting hung; "
-            "vase top coffee table; floor lamp beside sofa; bookshelf"
+            "bookshelf; floor lamp corner; plant corner; painting above sofa; armchair; nightstand beside sofa; painting hung; "
+            "vase top coffee table; floor lamp beside sofa"
         ),
         "kitchen": "kitchen counter; plant corner; clock hung; painting hung; vase top kitchen island; chair; vase top dining table",
         "bedroom": (

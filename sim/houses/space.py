@@ -51,6 +51,12 @@ def spot_at(x: float, z: float, quarter: int, width: float, depth: float) -> Spo
     return Spot(x, z, quarter % 4, (x - w / 2, z - d / 2, x + w / 2, z + d / 2))
 
 
+def turned(x: float, z: float, quarter: int) -> tuple[float, float]:
+    """(x, z) of a thing's own frame in world axes, after quarter turns of yaw."""
+    c, s = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarter % 4]
+    return x * c + z * s, -x * s + z * c
+
+
 def front_of(spot: Spot, front_m: float) -> Rect:
     """The rectangle that reaches `front_m` metres out of the front of a spot."""
     x0, z0, x1, z1 = spot.rect

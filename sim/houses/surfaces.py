@@ -9,9 +9,10 @@ import numpy as np
 
 from sim.houses.builder import Colour, MeshBuilder
 from sim.houses.house import Door, Room
-from sim.houses.layouts import Rect, grown, overlap
+from sim.houses.layouts import Rect, area_of, grown, overlap
 from sim.houses.plan import CEILING_M, DOOR_HEIGHT_M, Border, Plan, border_of
 from sim.houses.space import Window
+from sim.houses.textures import WINDOW_VIEWS
 
 FRAME_M = 0.08  # width of a door frame's face
 PROUD_M = 0.02  # how far it stands out of the wall
@@ -80,7 +81,7 @@ def draw_windows(rng: np.random.Generator, plan: Plan) -> tuple[Window, ...]:
     for room in plan.rooms:
         wet = room.kind in ("bathroom", "laundry room")
         choices = [(q, a, b) for q in range(4) for a, b in outer_stretches(plan, room, q) if b - a >= 1.5]
-        for index in rng.permutation(len(choices))[: 1 if wet or rng.random() < 0.6 else 2]:
+        for index in rng.permutation(len(choices))[: 1 if wet or area_of(room.rect) < 14.0 or rng.random() < 0.4 else 2]:
             quarter, low, high = choices[int(index)]
             width = round(0.8 if wet else min(rng.uniform(1.0, 1.8), high - low - 0.6), 2)
             margin = min(width / 2 + 0.35, (high - low) / 2)
@@ -181,18 +182,16 @@ def _frame(builder: MeshBuilder, plan: Plan, door: Door, colour: Colour, thing: 
 
 
 def _window(builder: MeshBuilder, plan: Plan, window: Window, thing: int) -> None:
-    """A white frame with a cross bar before panes that show sky and green; from both sides of the wall."""
+    """A white frame with a cross bar before a view of the garden; from both sides of the wall."""
     room = plan.rooms[window.room_id]
     wall, sign, half = side_at(room, window.quarter), _sign(window.quarter), plan.wall_m / 2
     q, bottom, top = window.quarter, window.sill_m, window.top_m
-    horizon = bottom + 0.35 * (top - bottom)
-    sky, haze, green, lawn = (0.62, 0.80, 1.0), (0.95, 0.98, 1.0), (0.55, 0.72, 0.45), (0.42, 0.60, 0.32)
+    view, edge = WINDOW_VIEWS[thing % len(WINDOW_VIEWS)], 0.01  # the picture repeats: its very edge would show the other one
+    uv = np.array([[edge, 1 - edge], [1 - edge, 1 - edge], [1 - edge, edge], [edge, edge]])
     for side in (-1.0, 1.0):
         at = wall + side * sign * (half + 0.006)
-        normal = _point(q, 0.0, 0.0, side * sign)
-        for y0, y1, low, high in ((bottom, horizon, lawn, green), (horizon, top, haze, sky)):
-            corners = [_point(q, s, y, at) for s, y in ((window.low, y0), (window.high, y0), (window.high, y1), (window.low, y1))]
-            builder.quad(np.array(corners), normal, np.array([low, low, high, high]), thing, lit=(0.0, 1.0, 0.0))
+        corners = [_point(q, s, y, at) for s, y in ((window.low, bottom), (window.high, bottom), (window.high, top), (window.low, top))]
+        builder.quad(np.array(corners), _point(q, 0.0, 0.0, side * sign), np.ones(3), thing, view, uv, lit=(0.0, 1.0, 0.0))
     bar, inside, front = 0.05, wall - sign * half, wall - sign * (half + 0.03)
     middle = (window.low + window.high) / 2
     bars = [

@@ -76,8 +76,8 @@ def look_around(layout: Layout, visits: tuple[Visit, ...], rng: np.random.Genera
     last = visits[-1]
     goal = last.samples[-1]
     near = [i for i in layout.things_in(last.room_id) if layout.distance_to_thing(goal, i)[0] <= _NEAR_GOAL_M]
-    on_the_way = visible(layout, last.samples, last.yaws, near).any(axis=0)
-    at_the_end = visible(layout, last.samples[-1:], None, near)[0]
+    on_the_way = np.any(visible(layout, last.samples, last.yaws, near), axis=0).tolist()
+    at_the_end = visible(layout, last.samples[-1:], None, near)[0].tolist()
     goals = []
     for index, way, end in zip(near, on_the_way, at_the_end, strict=True):
         name = name_of(layout, index, last.samples[-1:], rng.random() < 0.4) if way and end else None

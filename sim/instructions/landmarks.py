@@ -51,7 +51,7 @@ def name_of(layout: Layout, index: int, points: np.ndarray, coloured: bool) -> L
     alike = look_alikes(thing.category)
     others = [i for i, other in enumerate(layout.things) if i != index and other.category in alike]
     near = [i for i in others if layout.things[i].room_id != thing.room_id]
-    seen = visible(layout, points, None, near, parts=1).any(axis=0) if near else np.zeros(0, dtype=bool)
+    seen = np.any(visible(layout, points, None, near, parts=1), axis=0).tolist()
     rivals = [i for i in others if layout.things[i].room_id == thing.room_id] + [i for i, s in zip(near, seen, strict=True) if s]
     if not rivals:
         return Landmark(thing.category, thing.colour if coloured else "")
@@ -84,7 +84,8 @@ def _crosses_wall(start: np.ndarray, end: np.ndarray, walls: np.ndarray) -> np.n
     end = start + (end - start) * (1 - 0.12 / np.maximum(np.linalg.norm(end - start, axis=1, keepdims=True), 0.12))
     a, b = walls[None, :, 0], walls[None, :, 1]
     p, q = start[:, None], end[:, None]
-    return ((_cross(b - a, p - a) * _cross(b - a, q - a) < 0) & (_cross(q - p, a - p) * _cross(q - p, b - p) < 0)).any(axis=1)
+    apart = _cross(b - a, p - a) * _cross(b - a, q - a) < 0, _cross(q - p, a - p) * _cross(q - p, b - p) < 0
+    return np.any(apart[0] & apart[1], axis=1)
 
 
 def _cross(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -106,4 +107,4 @@ def _crosses_box(camera: np.ndarray, target: np.ndarray, layout: Layout, index: 
     step = np.where(np.abs(step) < 1e-9, 1e-9, step)
     one, two = (-half - origin) / step, (half - origin) / step
     enter, leave = np.minimum(one, two).max(axis=-1), np.maximum(one, two).min(axis=-1)
-    return ((enter < leave) & (leave > 0.0) & (enter < 1.0)).any(axis=1)
+    return np.any((enter < leave) & (leave > 0.0) & (enter < 1.0), axis=1)

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sim.geometry import Pose
+from sim.geometry import Pose, wrap_angle
 from sim.houses.house import Door
 from sim.instructions.layout import Layout, crossing_yaw, other_room, plan_bearing, walk_through
 from sim.instructions.meaning import AHEAD, AROUND, LEFT, RIGHT, Approach, Arrive, Clause, Cross, Inside, Landmark, Pass, Straight, Turn
 from sim.instructions.reading import read
+from sim.instructions.route import resample
 from sim.navmesh import NavMesh
 
 SUFFICIENT_M = 2.5  # how near to the goal every reading must end: below the 3 m of success, since a robot is less exact
@@ -68,7 +69,7 @@ def follow(layout: Layout, mesh: NavMesh, start: Pose, text: str) -> np.ndarray:
     return np.array(ends)
 
 
-def sufficient(layout: Layout, mesh: NavMesh, start: Pose, goal: Sequence[float], text: str) -> bool:
+def sufficient(layout: Layout, mesh: NavMesh, start: Pose, goal: Sequence[float] | np.ndarray, text: str) -> bool:
     """Whether every reading of the text ends within SUFFICIENT_M of the goal (geodesic)."""
     try:
         ends = follow(layout, mesh, start, text)
@@ -115,15 +116,8 @@ def _cross(layout: Layout, mesh: NavMesh, reading: Reading, clause: Cross, only:
     after = []
     for door in fitting:
         yaw = crossing_yaw(layout, door, reading.room_id)
-        after.append(
-            Reading(
-                other_room(door, reading.room_id),
-                walk_through(door, yaw),
-                yaw,
-                door_id=door.door_id,
-                before=reading if only is None else None,
-            )
-        )
+        before = reading if only is None else None
+        after.append(Reading(other_room(door, reading.room_id), walk_through(door, yaw), yaw, door_id=door.door_id, before=before))
     return after
 
 
@@ -147,9 +141,7 @@ def _fits(layout: Layout, mesh: NavMesh, reading: Reading, door: Door, clause: C
 
 def _on_side(layout: Layout, reading: Reading, door: Door, bearing: float, side: str) -> bool:
     """Whether anyone could call the door's place so: by where it is seen, or by the wall that it is in."""
-    wall = plan_bearing(
-        (0.0, 0.0), walk_through(replace(door, centre=(0.0, 0.0)), crossing_yaw(layout, door, reading.room_id)), reading.yaw_rad
-    )
+    wall = wrap_angle(crossing_yaw(layout, door, reading.room_id) - reading.yaw_rad)
     if side == AHEAD:
         return abs(bearing) < math.radians(25) or (abs(wall) < math.radians(45) and abs(bearing) < math.radians(60))
     sign = 1 if side == LEFT else -1
@@ -162,10 +154,7 @@ def _passes(layout: Layout, mesh: NavMesh, start: tuple[float, float], end: tupl
     path = mesh.path(mesh.snap(np.array([start[0], 0.0, start[1]])), mesh.snap(np.array([end[0], 0.0, end[1]])))
     if len(path) < 2:
         return False
-    plan = path[:, [0, 2]]
-    samples = np.concatenate(
-        [np.linspace(a, b, max(2, int(np.linalg.norm(b - a) / 0.2) + 1)) for a, b in zip(plan[:-1], plan[1:], strict=True)]
-    )
+    samples, _ = resample(path[:, [0, 2]], 0.2)
     distance = layout.distance_to_thing(samples, thing)
     nearest = int(np.argmin(distance))
     if distance[nearest] > _PASSING_M:

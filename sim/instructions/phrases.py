@@ -17,13 +17,15 @@ _DOOR_NOUN = re.compile(r"\bthe (door|doorway)\b")
 def phrase(clauses: tuple[Clause, ...], rng: np.random.Generator, wording: Wording) -> str:
     """The clauses as 1-3 sentences of text; each room or thing keeps one name throughout."""
     names = {kind: options[int(rng.integers(len(options)))] for kind, options in (THING_NAMES | ROOM_NAMES).items()}
-    sentences = []
+    sentences: list[str] = []
+    used: set[str] = set()
     groups = _sentences(clauses, rng)
     for group in groups:
         texts = [_fill(clause, names, rng, wording) for clause in group]
-        opening = _pick(wording.templates["opening"], rng) if sentences and not isinstance(group[0], Inside) else ""
+        opening = "" if not sentences or isinstance(group[0], Inside) else _pick(_fresh(wording.templates["opening"], used), rng)
         last = wording.templates["final joint" if group is groups[-1] else "last joint"]
         sentences.append(_capital(opening + _join(texts, group, rng, wording.templates["joint"], last)) + ".")
+        used.add(opening)
     return " ".join(sentences)
 
 
@@ -44,14 +46,21 @@ def _sentences(clauses: tuple[Clause, ...], rng: np.random.Generator) -> list[li
 
 
 def _join(texts: list[str], group: list[Clause], rng: np.random.Generator, joints: tuple[str, ...], last_joints: tuple[str, ...]) -> str:
-    """The texts as one sentence; no "and" beside a clause that has one of its own, where there is a choice."""
-    joined = texts[0]
+    """The texts as one sentence; no "and" beside a clause that has one of its own, and no joint twice, where there is a choice."""
+    joined, used = texts[0], {""}
     for index in range(1, len(texts)):
         options = last_joints if index == len(texts) - 1 else joints
         if " and " in texts[index - 1] or " and " in texts[index]:
             options = tuple(option for option in options if "and" not in option) or options
-        joined += (", " if isinstance(group[index - 1], Inside) else _pick(options, rng)) + texts[index]
+        joint = ", " if isinstance(group[index - 1], Inside) else _pick(_fresh(options, used), rng)
+        used |= {joint} - {", "}
+        joined += joint + texts[index]
     return joined
+
+
+def _fresh(options: tuple[str, ...], used: set[str]) -> tuple[str, ...]:
+    """The options that aren't worn yet ("" and commas never are); all when none is left."""
+    return tuple(option for option in options if option not in used or not option) or options
 
 
 def _fill(clause: Clause, names: dict[str, str], rng: np.random.Generator, wording: Wording) -> str:

@@ -9,7 +9,7 @@ from sim.instructions.meaning import AHEAD, AROUND, LEFT, RIGHT, Approach, Arriv
 from sim.instructions.names import COLOUR_NAMES, ROOM_NAMES, THING_NAMES
 
 _BREAKS = frozenset({".", ",", ";", "and", "then", "now", "finally"})
-_STOPS = frozenset({"stop", "wait", "halt", "stay", "finish", "goal"})
+_STOPS = frozenset({"stop", "wait", "halt", "stay", "finish", "stand"})
 _DOORS = frozenset({"door", "doorway", "opening"})
 _ENTERING = frozenset({"into", "enter", "to", "for"})
 _LEAVING = frozenset({"of", "from", "leave", "exit"})

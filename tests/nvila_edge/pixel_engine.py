@@ -1,4 +1,4 @@
-"""A small real engine for the serving tests: tokens are pixel means, answers are a hash of everything seen. Run as a script, it is a server.
+"""A small real engine for the serving tests: tokens are pixel means, answers a hash of everything seen. Run as a script, it is a server.
 
 Deterministic, and sensitive to every frame, answer and their order, so that a session rebuilt wrongly answers differently.
 """

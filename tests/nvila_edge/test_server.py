@@ -153,7 +153,9 @@ def test_a_repeated_request_gets_the_same_answer_and_moves_nothing_on(raw: Raw) 
     raw.frame(1)
     first = raw.decide([1], [], n=0)
     again = raw.decide([1], [], n=0)
-    assert {k: v for k, v in first.items() if k not in ("id", "timing_ms")} == {k: v for k, v in again.items() if k not in ("id", "timing_ms")}
+    assert {k: v for k, v in first.items() if k not in ("id", "timing_ms")} == {
+        k: v for k, v in again.items() if k not in ("id", "timing_ms")
+    }
     raw.frame(2)
     raw.frame(3, "other")
     raw.frame(1, "other")
@@ -200,6 +202,31 @@ def test_a_window_is_asked_for_where_it_has_gaps(raw: Raw) -> None:
     assert index(raw.decide([1, 2, 3, 4], [])) > 0
     assert raw.decide(list(range(9)), [])["code"] == "malformed"
     assert raw.decide([1], [(0, 1)])["code"] == "malformed"
+
+
+def test_mutilated_messages_leave_the_server_up_and_its_memory_bounded(raw: Raw) -> None:
+    rng = np.random.default_rng(np.random.SeedSequence([3]))
+    whole = [wire.pack("frame", 1, "s", frame_id=1), jpeg(1)]
+    decide = wire.pack("decide", 1, "s", instruction="go", n=0, frames=[1], past=[[2, 3]], deadline_ms=50)
+    for _ in range(2000):
+        parts = [bytearray(part) for part in (whole if rng.random() < 0.5 else [decide])]
+        part = parts[int(rng.integers(len(parts)))]
+        match int(rng.integers(4)):
+            case 0:
+                del part[int(rng.integers(len(part))) :]
+            case 1:
+                part[int(rng.integers(len(part)))] = int(rng.integers(256))
+            case 2:
+                parts.append(part)
+            case 3:
+                part += rng.bytes(int(rng.integers(1, 100)))
+        raw.say(*map(bytes, parts))
+        while raw.socket.poll(0):
+            assert raw.hear()["type"] in ("error", "decision", "missing")
+    while raw.socket.poll(300):
+        raw.hear()
+    raw.frame(5, "fresh")
+    assert raw.decide([5], [], session="fresh")["type"] in ("decision", "error")
 
 
 def test_an_engine_that_fails_gives_an_error_and_serves_on(raw: Raw) -> None:
@@ -282,12 +309,16 @@ def test_the_token_cache_keeps_within_its_bytes() -> None:
     assert 9 in cache and cache.nbytes == 4000
 
 
-@pytest.mark.parametrize("bind", ["tcp://127.0.0.1:5555", "tcp://127.0.0.1:*", "tcp://localhost:0", "tcp://[::1]:5555", "tcp://127.1.2.3:80"])
+@pytest.mark.parametrize(
+    "bind", ["tcp://127.0.0.1:5555", "tcp://127.0.0.1:*", "tcp://localhost:0", "tcp://[::1]:5555", "tcp://127.1.2.3:80"]
+)
 def test_loopback_addresses_are_allowed(bind: str) -> None:
     assert checked_bind(bind) == bind
 
 
-@pytest.mark.parametrize("bind", ["tcp://*:5555", "tcp://0.0.0.0:5555", "tcp://192.168.1.4:5555", "tcp://robot.local:5555", "tcp://[::]:5555"])
+@pytest.mark.parametrize(
+    "bind", ["tcp://*:5555", "tcp://0.0.0.0:5555", "tcp://192.168.1.4:5555", "tcp://robot.local:5555", "tcp://[::]:5555"]
+)
 def test_addresses_beyond_loopback_are_refused(bind: str) -> None:
     with pytest.raises(ValueError, match="is reachable from other computers.*allowed: tcp on a loopback address"):
         checked_bind(bind)

@@ -16,7 +16,17 @@ from nvila_edge.serving.jpeg import decode_jpeg, encode_jpeg, jpeg_size
 
 
 def _decide(**changes: object) -> bytes:
-    header = {"v": 1, "type": "decide", "id": 7, "session": "s", "instruction": "go", "n": 3, "frames": [4], "past": [[1, 2]], "deadline_ms": 500}
+    header = {
+        "v": 1,
+        "type": "decide",
+        "id": 7,
+        "session": "s",
+        "instruction": "go",
+        "n": 3,
+        "frames": [4],
+        "past": [[1, 2]],
+        "deadline_ms": 500,
+    }
     return msgpack.packb(header | changes)  # pyright: ignore[reportReturnType]
 
 
@@ -66,7 +76,9 @@ def test_a_decision_survives_the_wire_to_the_bit(action: object) -> None:
 
 @pytest.mark.parametrize("version", [0, 2, "1", None, True])
 def test_another_protocol_version_is_named_with_its_mend(version: object) -> None:
-    with pytest.raises(WireError, match=r"the client speaks protocol version .*, this side speaks 1 \(version\); install the same nvila-edge"):
+    with pytest.raises(
+        WireError, match=r"the client speaks protocol version .*, this side speaks 1 \(version\); install the same nvila-edge"
+    ):
         wire.parse_request([_decide(v=version)])
 
 
@@ -115,7 +127,13 @@ def test_broken_jpegs_are_refused_before_decoding() -> None:
     jpeg = encode_jpeg(np.full((32, 32, 3), 90, np.uint8))
     assert jpeg_size(jpeg) == (32, 32)
     huge = jpeg.replace(b"\x00\x20\x00\x20", b"\x27\x10\x27\x10", 1)  # 10,000 x 10,000 in the frame header
-    for data, code in [(b"", "not_jpeg"), (b"\x89PNG....", "not_jpeg"), (jpeg[:-20], "truncated"), (huge, "frame_size"), (b"\xff\xd8\xff\xd9", "not_jpeg")]:
+    for data, code in [
+        (b"", "not_jpeg"),
+        (b"\x89PNG....", "not_jpeg"),
+        (jpeg[:-20], "truncated"),
+        (huge, "frame_size"),
+        (b"\xff\xd8\xff\xd9", "not_jpeg"),
+    ]:
         with pytest.raises(WireError) as caught:
             decode_jpeg(data)
         assert caught.value.code == code
@@ -129,7 +147,9 @@ def test_any_bytes_within_jpeg_marks_are_a_frame_or_a_wire_error(middle: bytes) 
         assert error.code in ("not_jpeg", "frame_size")
 
 
-@pytest.mark.parametrize("frame", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "frame", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
+)
 def test_arrays_that_are_no_frame_are_refused(frame: np.ndarray) -> None:
     with pytest.raises(WireError):
         encode_jpeg(frame)

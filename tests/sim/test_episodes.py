@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -94,22 +95,21 @@ point = st.tuples(coordinate, coordinate, coordinate)
 
 
 @settings(max_examples=30, deadline=None)
-@given(
-    points=st.lists(point, min_size=2, max_size=6), yaw=st.floats(-math.pi, math.pi), text=st.text("abc é.", min_size=1).filter(str.strip)
-)
-def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, points: list, yaw: float, text: str) -> None:
-    folder = tmp_path_factory.mktemp("split")
+@given(st.lists(point, min_size=2, max_size=6), st.floats(-math.pi, math.pi), st.text("abc é.", min_size=1).filter(str.strip))
+def test_what_is_written_is_read_back(points: list, yaw: float, text: str) -> None:
     rotation = (0.0, math.sin(yaw / 2), 0.0, math.cos(yaw / 2))
     episode = Episode("3", "a7", "houses/h/h.glb", points[0], rotation, (points[-1],), tuple(points), text, 7.25, (2, 0))
     dataset = Dataset("val_unseen", (episode,), {"3": GroundTruth((1, 0), tuple(points))}, ("<pad>", "<unk>", "abc"))
-    first = save_split(folder, dataset)
-    assert load_split(folder, "val_unseen") == dataset
-    before = first.read_bytes()
-    save_split(folder, dataset)
-    assert first.read_bytes() == before
-    flat = save_split(folder / "flat", dataset, nested=False)
-    assert flat == folder / "flat" / "val_unseen.json.gz"
-    assert load_split(folder / "flat", "val_unseen") == dataset
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        first = save_split(folder, dataset)
+        assert load_split(folder, "val_unseen") == dataset
+        before = first.read_bytes()
+        save_split(folder, dataset)
+        assert first.read_bytes() == before
+        flat = save_split(folder / "flat", dataset, nested=False)
+        assert flat == folder / "flat" / "val_unseen.json.gz"
+        assert load_split(folder / "flat", "val_unseen") == dataset
 
 
 def test_tokens_are_padded_cut_and_marked_unknown() -> None:

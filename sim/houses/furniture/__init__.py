@@ -5,16 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from sim.houses.categories import COLOURS, FURNITURE
-from sim.houses.furniture import bathroom, decor, kitchen, leisure, seating, sleeping, storage, tables, wall
+from sim.houses.furniture import bathroom, chairs, decor, desks, kitchen, leisure, plants, seating, sleeping, sport, storage, tables, wall
 from sim.houses.furniture.model import Model
 from sim.houses.furniture.palette import COLOURS_OF, RGB, mixed_kit
 from sim.houses.furniture.primitives import Sketch
 
 FAMILIES = ("train", "unseen")
-_MODELS = {
-    **seating.MODELS, **sleeping.MODELS, **tables.MODELS, **storage.MODELS, **kitchen.MODELS, **bathroom.MODELS, **decor.MODELS, **wall.MODELS,
-    **leisure.MODELS,
-}  # fmt: skip
+_GROUPS = (bathroom, chairs, decor, desks, kitchen, leisure, plants, seating, sleeping, sport, storage, tables, wall)
+_MODELS = {category: shapes for group in _GROUPS for category, shapes in group.MODELS.items()}
 
 __all__ = ["COLOURS_OF", "FAMILIES", "RGB", "Model", "build_furniture", "variants"]
 
@@ -27,8 +25,8 @@ def variants(category: str, family: str) -> tuple[str, ...]:
 def build_furniture(category: str, rng: np.random.Generator, family: str, colour: str) -> Model:
     """One piece of furniture, its shape and proportions drawn from `rng`; front towards -Z, centred on its footprint, y = 0 at the bottom.
 
-    category is one of FURNITURE, family "train" or "unseen" (shapes of their own), colour one of COLOURS (COLOURS_OF lists the sensible ones).
-    Raises ValueError on any other name.
+    category is one of FURNITURE, family "train" or "unseen" (shapes of their own), colour one of COLOURS
+    (COLOURS_OF lists the sensible ones). Raises ValueError on any other name.
     """
     for value, allowed, what in ((category, FURNITURE, "category"), (family, FAMILIES, "family"), (colour, COLOURS, "colour")):
         if value not in allowed:

@@ -37,8 +37,9 @@ def low_toilet(s: Sketch, k: Kit) -> None:
     """A skirted one-piece with the lid closed."""
     h, top = k.between(0.4, 0.43), k.between(0.66, 0.72)
     s.lathe((0, 0, -0.06), [(0.15, 0), (0.16, 0.2), (0.2, h - 0.02)], k.enamel, 12, (0.95, 1.35))
-    s.lathe((0, h - 0.02, -0.06), [(0.2, 0), (0.21, 0.03), (0.17, 0.06), (0.0, 0.065)], Paint(shade(k.main, 0.92)), 12, (0.95, 1.35))
-    s.cushion((-0.19, 0, 0.1), (0.19, top, 0.34), 0.05, k.enamel)
+    s.lathe((0, h - 0.02, -0.06), [(0.2, 0), (0.21, 0.03), (0.17, 0.06), (0.0, 0.065)], Paint(shade(k.main, 1.35)), 12, (0.95, 1.35))
+    s.cushion((-0.19, 0, 0.1), (0.19, top - 0.03, 0.34), 0.05, k.enamel)
+    s.cushion((-0.21, top - 0.05, 0.08), (0.21, top, 0.35), 0.02, Paint(shade(k.main, 0.88)))
     s.tube((0, top - 0.005, 0.22), (0, top + 0.015, 0.22), 0.035, CHROME, sides=8)
 
 
@@ -235,7 +236,7 @@ def _round_bowl(s: Sketch, x: float, y: float, z: float, rx: float, rz: float, p
 
 
 def pedestal_washbasin(s: Sketch, k: Kit) -> None:
-    """A bowl on a column under a round mirror-less wall, tap at the back."""
+    """A bowl on a column, tap at the back."""
     w, h = k.between(0.52, 0.62), k.between(0.82, 0.87)
     s.lathe((0, 0, 0.06), [(0.13, 0), (0.1, 0.05), (0.08, 0.4), (0.11, h - 0.12)], k.enamel, 10)
     _round_bowl(s, 0, h - 0.14, 0, w / 2, 0.23, k.enamel)
@@ -266,11 +267,16 @@ def trough_washbasin(s: Sketch, k: Kit) -> None:
     for x in (-w / 4, w / 4):
         _tap(s, x, h, d / 2 - 0.025, 0.14)
     for i, x in enumerate((-0.2, 0.0, 0.2)):
-        s.cushion((x - 0.09, 0.28, -0.12), (x + 0.09, 0.4, 0.12), 0.03, Paint(((0.9, 0.6, 0.5), (0.95, 0.93, 0.9), (0.5, 0.7, 0.75))[i], "weave", 0.2))
+        s.cushion(
+            (x - 0.09, 0.28, -0.12),
+            (x + 0.09, 0.4, 0.12),
+            0.03,
+            Paint(((0.9, 0.6, 0.5), (0.95, 0.93, 0.9), (0.5, 0.7, 0.75))[i], "weave", 0.2),
+        )
 
 
 def bowl_washbasin(s: Sketch, k: Kit) -> None:
-    """A vessel bowl on an open wooden console with towels, oval mirror."""
+    """A vessel bowl on an open wooden console with towels."""
     w, d, h = k.between(0.7, 0.85), 0.46, 0.78
     for x in (-w / 2, w / 2 - 0.05):
         s.box((x, 0, -d / 2), (x + 0.05, h, d / 2), k.wood)

@@ -1,153 +1,15 @@
-"""Things that stand about: plants, lamps, rugs, vases, globes, fans, fireplaces, aquariums."""
+"""Rugs, globes, fireplaces and aquariums."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from sim.houses.furniture.palette import BRASS, CHROME, IRON, STEEL, Kit, Paint, shade
+from sim.houses.furniture.palette import BRASS, IRON, STEEL, Kit, Paint, shade
 from sim.houses.furniture.parts import contrast, doors, handle_paint
 from sim.houses.furniture.primitives import Sketch
 
 _SOIL = Paint((0.22, 0.15, 0.10))
 _POTS = ((0.72, 0.36, 0.22), (0.93, 0.92, 0.90), (0.25, 0.27, 0.30), (0.30, 0.45, 0.60))
-
-
-def _pot(s: Sketch, k: Kit, radius: float, height: float) -> None:
-    pot = Paint(_POTS[int(k.rng.integers(len(_POTS)))])
-    s.lathe((0, 0, 0), [(radius * 0.7, 0), (radius, height), (radius * 1.08, height), (radius * 1.08, height + 0.03), (radius * 0.9, height + 0.03)], pot, 10)
-    s.lathe((0, height, 0), [(radius * 0.9, 0.02), (0.0, 0.035)], _SOIL, 10)
-
-
-def _leaf(s: Sketch, base: tuple[float, float, float], angle: float, reach: float, rise: float, width: float, paint: Paint) -> None:
-    """A folded leaf that arches out from `base`; doubled triangles."""
-    out = np.array([np.cos(angle), 0.0, np.sin(angle)])
-    side = np.array([-out[2], 0.0, out[0]]) * width / 2
-    start = np.asarray(base)
-    middle, tip = start + out * reach * 0.5 + (0, rise, 0), start + out * reach + (0, rise * 0.55, 0)
-    for sign in (1, -1):
-        s.triangle(start, middle + side * sign, middle + (0, -0.01, 0), paint, double=True)
-        s.triangle(middle + (0, -0.01, 0), middle + side * sign, tip, paint, double=True)
-
-
-def palm_plant(s: Sketch, k: Kit) -> None:
-    """A pot, a stem and two whorls of arching leaves."""
-    h = k.between(0.55, 0.85)
-    _pot(s, k, k.between(0.16, 0.2), 0.3)
-    s.tube((0, 0.3, 0), (0, h + 0.1, 0), 0.025, Paint((0.45, 0.33, 0.18)), 0.018, 6)
-    tones = (k.main, shade(k.main, 0.75), shade(k.main, 1.2))
-    for whorl, (count, reach, rise) in enumerate(((9, 0.5, 0.2), (7, 0.36, 0.45))):
-        for i in range(count):
-            angle = (i + whorl * 0.5) * 2 * np.pi / count + k.between(-0.15, 0.15)
-            _leaf(s, (0, h, 0), angle, reach * k.between(0.85, 1.1), rise * k.between(0.8, 1.2), 0.13, Paint(tones[i % 3]))
-
-
-def bush_plant(s: Sketch, k: Kit) -> None:
-    """A trunk with round foliage."""
-    h, r = k.between(0.95, 1.25), k.between(0.26, 0.34)
-    _pot(s, k, k.between(0.17, 0.22), 0.32)
-    s.tube((0, 0.3, 0), (0, h, 0), 0.03, Paint((0.40, 0.28, 0.16)), 0.02, 6)
-    for i, (dx, dy, dz, scale) in enumerate(((0, 0.1, 0, 1.0), (0.2, 0, 0.1, 0.7), (-0.2, 0.02, -0.08, 0.7), (0.02, 0.28, -0.05, 0.7), (0.05, -0.02, -0.2, 0.65))):
-        s.sphere((dx, h + dy, dz), r * scale, Paint(shade(k.main, (1.0, 0.82, 1.15, 0.9, 0.75)[i]), "leaves", 0.4), 8, 5)
-
-
-def rubber_plant(s: Sketch, k: Kit) -> None:
-    """Broad leaves that climb a stem."""
-    h = k.between(1.0, 1.35)
-    _pot(s, k, k.between(0.15, 0.19), 0.28)
-    s.tube((0, 0.28, 0), (0, h, 0), 0.018, Paint((0.35, 0.28, 0.15)), 0.012, 5)
-    for i, y in enumerate(np.linspace(0.42, h, 15)):
-        tone = Paint(shade(k.main, (0.8, 1.0, 1.15)[i % 3]))
-        _leaf(s, (0, float(y), 0), i * 2.4, 0.34 - 0.1 * float(y) / h, 0.13, 0.17, tone)
-
-
-def snake_plant(s: Sketch, k: Kit) -> None:
-    """Upright blades from a low pot."""
-    r = k.between(0.17, 0.22)
-    _pot(s, k, r, 0.26)
-    for i in range(15):
-        angle, spread = i * 2.4, r * 0.8 * np.sqrt((i + 1) / 15)
-        x, z = float(np.cos(angle) * spread), float(np.sin(angle) * spread)
-        h = k.between(0.5, 0.95)
-        blade = Sketch()
-        tone = Paint(shade(k.main, (0.75, 1.0, 1.2)[i % 3]))
-        blade.taper((-0.035, 0, -0.008), (0.035, h * 0.7, 0.008), (1.25, 1), tone)
-        blade.taper((-0.044, h * 0.7, -0.008), (0.044, h, 0.008), (0.05, 0.3), tone)
-        s.join(blade, (x, 0.27, z), yaw=float(np.degrees(angle)), pitch=k.between(-12, 12), roll=k.between(-6, 6))
-
-
-def cactus_plant(s: Sketch, k: Kit) -> None:
-    """A tall ribbed cactus with two arms."""
-    h = k.between(0.85, 1.2)
-    _pot(s, k, k.between(0.18, 0.22), 0.25)
-    skin = Paint(k.main, "ribs", 0.12)
-
-    def limb(x: float, low: float, high: float, r: float) -> None:
-        s.lathe((x, 0, 0), [(r * 0.9, low), (r, low + 0.08), (r, high - 0.1), (r * 0.6, high - 0.02), (0.0, high)], skin, 10)
-
-    limb(0, 0.26, h + 0.26, 0.095)
-    for side, low, high in ((1, 0.55, 0.95), (-1, 0.7, 1.1)):
-        s.tube((0, low * h + 0.1, 0), (side * 0.22, low * h + 0.14, 0), 0.055, skin, sides=8)
-        limb(side * 0.22, low * h + 0.06, high * h + 0.16, 0.062)
-
-
-def fir_plant(s: Sketch, k: Kit) -> None:
-    """A clipped cone in a square planter."""
-    h, e = k.between(1.2, 1.5), 0.2
-    s.taper((-e * 0.8, 0, -e * 0.8), (e * 0.8, 0.34, e * 0.8), (1.25, 1.25), Paint(_POTS[int(k.rng.integers(4))]))
-    s.tube((0, 0.33, 0), (0, 0.5, 0), 0.03, Paint((0.35, 0.25, 0.15)), sides=5)
-    for y, r in ((0.42, 0.32), (0.42 + (h - 0.42) * 0.3, 0.25), (0.42 + (h - 0.42) * 0.6, 0.17)):
-        s.lathe((0, y, 0), [(r, 0), (r * 0.9, 0.06), (0.0, (h - 0.42) * 0.42)], Paint(k.main, "leaves", 0.4), 10)
-
-
-def shade_floor_lamp(s: Sketch, k: Kit) -> None:
-    """A cone shade in the main colour on a pole."""
-    h, r = k.between(1.5, 1.7), k.between(0.2, 0.26)
-    pole = k.one_of(IRON, BRASS, k.wood)
-    s.lathe((0, 0, 0), [(0.15, 0), (0.14, 0.025), (0.02, 0.04)], pole, 12)
-    s.tube((0, 0.03, 0), (0, h - 0.1, 0), 0.014, pole, sides=6)
-    s.lathe((0, h - 0.34, 0), [(r, 0), (r * 0.65, 0.34), (r * 0.6, 0.34), (r * 0.94, 0.01), (r * 0.94, 0.0)], k.fabric, 14)
-    s.sphere((0, h - 0.2, 0), 0.08, Paint((1.0, 0.97, 0.8)), 8, 5)
-
-
-def tripod_floor_lamp(s: Sketch, k: Kit) -> None:
-    """A drum shade on three wooden legs."""
-    h, r = k.between(1.45, 1.6), k.between(0.2, 0.24)
-    for angle in np.radians((90, 210, 330)):
-        s.tube((float(np.cos(angle)) * 0.27, 0, float(np.sin(angle)) * 0.27), (0, h - 0.3, 0), 0.016, k.wood, 0.018, 6)
-    s.lathe((0, h - 0.32, 0), [(r, 0), (r, 0.32), (r * 0.94, 0.32), (r * 0.94, 0.01), (r * 0.94, 0.0)], k.fabric, 14)
-    s.sphere((0, h - 0.16, 0), 0.09, Paint((1.0, 0.97, 0.8)), 8, 5)
-
-
-def arc_floor_lamp(s: Sketch, k: Kit) -> None:
-    """A heavy foot and an arc that carries a dome."""
-    h, reach = k.between(1.65, 1.8), k.between(0.7, 0.9)
-    s.box((-0.14, 0, -0.1), (0.14, 0.07, 0.1), Paint((0.9, 0.9, 0.88), "marble", 0.4))
-    points = [(float(reach * (1 - np.cos(a)) / 2 * 1.0), float(0.6 + (h - 0.6) * np.sin(a)), 0.0) for a in np.radians(np.linspace(0, 150, 8))]
-    for a, b in zip([(0.0, 0.05, 0.0), *points], points):
-        s.tube(a, b, 0.014, CHROME, sides=6)
-    x, y, _ = points[-1]
-    s.lathe((x, y - 0.2, 0), [(0.2, 0), (0.17, 0.12), (0.06, 0.2), (0.0, 0.21), (0.05, 0.17), (0.17, 0.0)][:4], k.enamel, 14)
-    s.sphere((x, y - 0.2, 0), 0.08, Paint((1.0, 0.97, 0.8)), 8, 5)
-
-
-def globe_floor_lamp(s: Sketch, k: Kit) -> None:
-    """Three glowing balls on one stem, in the main colour."""
-    h = k.between(1.45, 1.65)
-    s.tube((0, 0, 0), (0, 0.03, 0), 0.15, BRASS, sides=12)
-    s.tube((0, 0.02, 0), (0, h - 0.12, 0), 0.014, BRASS, sides=6)
-    for y, angle in ((h * 0.6, 0), (h * 0.77, 120), (h * 0.92, 240)):
-        x, z = 0.16 * float(np.cos(np.radians(angle))), 0.16 * float(np.sin(np.radians(angle)))
-        s.tube((0, y - 0.06, 0), (x, y, z), 0.01, BRASS, sides=5)
-        s.sphere((x, y, z), 0.12, Paint(shade(k.main, 1.25)), 10, 7)
-
-
-def paper_floor_lamp(s: Sketch, k: Kit) -> None:
-    """A tall paper column with ribs and a dark foot."""
-    h, e = k.between(1.2, 1.45), k.between(0.26, 0.32)
-    s.box((-e / 2 - 0.02, 0, -e / 2 - 0.02), (e / 2 + 0.02, 0.1, e / 2 + 0.02), IRON)
-    s.box((-e / 2, 0.1, -e / 2), (e / 2, h, e / 2), Paint(shade(k.main, 1.3)))
-    for y in np.linspace(0.25, h - 0.01, 6):
-        s.box((-e / 2 - 0.008, float(y), -e / 2 - 0.008), (e / 2 + 0.008, float(y) + 0.012, e / 2 + 0.008), IRON)
 
 
 def bordered_rug(s: Sketch, k: Kit) -> None:
@@ -194,71 +56,28 @@ def hide_rug(s: Sketch, k: Kit) -> None:
     radii = (0.95, 0.7, 1.0, 0.62, 0.72, 1.0, 0.68, 1.0, 0.72, 0.62, 1.0, 0.7)
     angles = np.arange(12) * 2 * np.pi / 12
     for scale, y, paint in ((1.0, 0.008, Paint(k.main, "carpet", 0.4)), (0.55, 0.010, Paint(shade(k.main, 1.35), "carpet", 0.4))):
-        s.slab([(float(np.cos(a)) * r * d / 2 * scale, float(np.sin(a)) * r * w / 2 * scale) for a, r in zip(angles, radii)], "y", 0, y, paint)
-
-
-def _flowers(s: Sketch, k: Kit, y: float, count: int) -> None:
-    tones = ((0.95, 0.35, 0.45), (0.98, 0.85, 0.3), (0.95, 0.95, 0.92), (0.7, 0.45, 0.85))
-    tone = Paint(tones[int(k.rng.integers(4))])
-    for i in range(count):
-        angle, lean = i * 2.4, 0.06 + 0.012 * i
-        x, z, top = float(np.cos(angle) * lean * 1.6), float(np.sin(angle) * lean * 1.6), y + k.between(0.22, 0.34)
-        s.tube((0, y - 0.05, 0), (x, top, z), 0.006, Paint((0.2, 0.5, 0.2)), sides=3)
-        s.sphere((x, top, z), 0.05, tone, 6, 4)
-
-
-def belly_vase(s: Sketch, k: Kit) -> None:
-    """A floor vase with a round belly and flowers."""
-    h, r = k.between(0.5, 0.7), k.between(0.17, 0.22)
-    s.lathe((0, 0, 0), [(r * 0.5, 0), (r * 0.95, h * 0.25), (r, h * 0.42), (r * 0.6, h * 0.75), (r * 0.4, h * 0.86), (r * 0.55, h), (r * 0.45, h)], k.enamel, 14)
-    s.ring((0, h * 0.42, 0), r, 0.012, "y", Paint(shade(k.main, 1.5)), 14, 4)
-    _flowers(s, k, h, 8)
-
-
-def cylinder_vase(s: Sketch, k: Kit) -> None:
-    """A tall cylinder with branches."""
-    h, r = k.between(0.6, 0.8), k.between(0.12, 0.15)
-    s.lathe((0, 0, 0), [(r * 0.9, 0), (r, 0.03), (r, h), (r * 0.85, h), (r * 0.85, h - 0.02)], k.enamel, 12)
-    for y in (h * 0.3, h * 0.36):
-        s.ring((0, y, 0), r, 0.01, "y", Paint(shade(k.main, 0.6)), 12, 4)
-    for i in range(6):
-        angle = i * 2.4
-        x, z = float(np.cos(angle) * 0.18), float(np.sin(angle) * 0.18)
-        s.tube((0, h - 0.05, 0), (x, h + k.between(0.35, 0.55), z), 0.006, Paint((0.45, 0.32, 0.2)), 0.004, 3)
-        s.sphere((x * 0.8, h + 0.3, z * 0.8), 0.035, Paint((0.93, 0.90, 0.82)), 5, 4)
-
-
-def amphora_vase(s: Sketch, k: Kit) -> None:
-    """Pointed foot, wide shoulder, two handles."""
-    h, r = k.between(0.65, 0.8), k.between(0.17, 0.21)
-    s.lathe((0, 0, 0), [(r * 0.6, 0), (r * 0.35, 0.05), (r * 0.7, h * 0.35), (r, h * 0.62), (r * 0.75, h * 0.74), (r * 0.35, h * 0.82), (r * 0.5, h), (r * 0.4, h)], k.enamel, 14)
-    for side in (-1, 1):
-        path = [(side * r * 0.4, h * 0.94, 0), (side * r * 0.95, h * 0.92, 0), (side * r * 0.95, h * 0.72, 0)]
-        for a, b in zip(path, path[1:]):
-            s.tube(a, b, 0.018, Paint(shade(k.main, 0.7)), sides=6)
-    for y in (h * 0.5, h * 0.66):
-        s.ring((0, y, 0), r * 0.92, 0.012, "y", Paint(shade(k.main, 0.55)), 14, 4)
-
-
-def twisted_vase(s: Sketch, k: Kit) -> None:
-    """A square body that narrows and widens in steps, dry grass in it."""
-    h, e = k.between(0.55, 0.7), k.between(0.15, 0.18)
-    for i in range(5):
-        level = Sketch()
-        level.taper((-e, 0, -e), (e, h / 5, e), (0.7, 0.7), k.enamel if i % 2 == 0 else Paint(shade(k.main, 0.75)))
-        s.join(level, (0, i * h / 5, 0), yaw=i * 18)
-    for i in range(7):
-        angle = i * 2.4
-        s.tube((0, h - 0.03, 0), (float(np.cos(angle)) * 0.16, h + 0.4, float(np.sin(angle)) * 0.16), 0.004, Paint((0.85, 0.75, 0.5)), 0.016, 4)
+        s.slab(
+            [(float(np.cos(a)) * r * d / 2 * scale, float(np.sin(a)) * r * w / 2 * scale) for a, r in zip(angles, radii)], "y", 0, y, paint
+        )
 
 
 def _earth(s: Sketch, k: Kit, y: float, r: float) -> None:
     ball = Sketch()
-    ball.sphere((0, 0, 0), r, k.enamel, 14, 9)
+    ball.sphere((0, 0, 0), r, k.enamel, 12, 8)
     land = Paint((0.36, 0.58, 0.24)) if k.main[2] > k.main[1] else Paint((0.62, 0.42, 0.2))
-    for lat, lon, size in ((0.7, 0.2, 0.42), (0.2, 0.0, 0.4), (-0.3, 0.1, 0.3), (0.6, 1.9, 0.55), (0.2, 2.5, 0.35), (-0.5, 2.9, 0.3), (0.6, 4.0, 0.4), (-0.2, 4.4, 0.38), (0.1, 5.3, 0.25)):
+    for lat, lon, size in (
+        (0.7, 0.2, 0.42),
+        (0.2, 0.0, 0.4),
+        (-0.3, 0.1, 0.3),
+        (0.6, 1.9, 0.55),
+        (0.2, 2.5, 0.35),
+        (-0.5, 2.9, 0.3),
+        (0.6, 4.0, 0.4),
+        (-0.2, 4.4, 0.38),
+        (0.1, 5.3, 0.25),
+    ):
         x, yy, z = (r * 0.74 * float(v) for v in (np.cos(lat) * np.cos(lon), np.sin(lat), np.cos(lat) * np.sin(lon)))
-        ball.sphere((x, yy, z), r * size, land, 8, 5)
+        ball.sphere((x, yy, z), r * size, land, 6, 4)
     s.join(ball, (0, y, 0), roll=23)
 
 
@@ -278,55 +97,11 @@ def cradle_globe(s: Sketch, k: Kit) -> None:
     r = k.between(0.25, 0.3)
     y = r + 0.42
     _earth(s, k, y, r)
-    s.ring((0, y, 0), r + 0.06, 0.035, "y", k.wood, 18, 4)
+    s.ring((0, y, 0), r + 0.06, 0.035, "y", k.wood, 16, 4)
     for angle in np.radians((45, 135, 225, 315)):
         x, z = float(np.cos(angle)) * (r + 0.06), float(np.sin(angle)) * (r + 0.06)
         s.tube((x, 0, z), (x, y, z), 0.02, k.wood, 0.026, 6)
     s.ring((0, 0.16, 0), r + 0.05, 0.014, "y", k.wood, 12, 4)
-
-
-def _fan_head(s: Sketch, k: Kit, y: float, r: float) -> None:
-    """Blades between two wire cages, motor behind."""
-    s.ring((0, y, -0.08), r, 0.014, "z", k.enamel, 20, 4)
-    s.ring((0, y, 0.0), r * 0.97, 0.012, "z", k.enamel, 20, 4)
-    for angle in np.radians(np.arange(0, 360, 45)):
-        c, d = float(np.cos(angle)), float(np.sin(angle))
-        s.tube((0, y, -0.11), (c * r, y + d * r, -0.08), 0.005, k.enamel, sides=3)
-    s.tube((0, y, -0.1), (0, y, -0.12), 0.05, k.enamel, sides=10)
-    s.tube((0, y, -0.06), (0, y, 0.16), 0.06, k.enamel, 0.05, 8)
-    for angle in np.radians((90, 210, 330)):
-        blade = [(float(np.cos(angle + t) * r * q), float(y + np.sin(angle + t) * r * q)) for q, t in ((0.15, -0.3), (0.88, -0.35), (0.88, 0.35), (0.15, 0.3))]
-        s.slab(blade, "z", -0.05, -0.04, Paint((0.55, 0.68, 0.78)))
-
-
-def pedestal_fan(s: Sketch, k: Kit) -> None:
-    """A round cage on a pole."""
-    h, r = k.between(1.05, 1.25), k.between(0.2, 0.24)
-    s.lathe((0, 0, 0.1), [(0.2, 0), (0.19, 0.03), (0.04, 0.06)], k.enamel, 12)
-    s.tube((0, 0.04, 0.1), (0, h - 0.06, 0.1), 0.018, CHROME, sides=6)
-    _fan_head(s, k, h, r)
-
-
-def box_fan(s: Sketch, k: Kit) -> None:
-    """A big ring on a low tube frame, close to the floor."""
-    r = k.between(0.26, 0.3)
-    y = r + 0.1
-    _fan_head(s, k, y, r)
-    for x in (-r - 0.03, r + 0.03):
-        s.tube((x, 0.015, -0.2), (x, 0.015, 0.16), 0.015, STEEL, sides=5)
-        s.tube((x, 0.015, -0.02), (x, y, -0.04), 0.015, STEEL, sides=5)
-    for z in (-0.2, 0.16):
-        s.tube((-r - 0.03, 0.015, z), (r + 0.03, 0.015, z), 0.015, STEEL, sides=5)
-
-
-def tower_fan(s: Sketch, k: Kit) -> None:
-    """A slim column with a dark grille on a round foot."""
-    h = k.between(0.95, 1.1)
-    s.tube((0, 0, 0), (0, 0.03, 0), 0.16, k.enamel, 0.14, 12)
-    s.lathe((0, 0.03, 0), [(0.1, 0), (0.11, 0.06), (0.12, h - 0.1), (0.1, h - 0.04), (0.0, h - 0.03)], k.enamel, 12)
-    for i in range(12):
-        y = 0.22 + i * (h - 0.36) / 12
-        s.box((-0.07, y, -0.128), (0.07, y + 0.025, -0.08), IRON)
 
 
 def mantel_fireplace(s: Sketch, k: Kit) -> None:
@@ -348,7 +123,12 @@ def _hearth(s: Sketch, w: float, d: float, h: float, stone: Paint, side: float) 
     s.box((-w / 2 + side, low, d / 2 - 0.05), (w / 2 - side, top, d / 2), Paint((0.10, 0.08, 0.08)))
     for z, x in ((-0.02, -0.04), (0.06, 0.05)):
         s.tube((x - 0.24, low + 0.06, z), (x + 0.22, low + 0.08, z + 0.03), 0.05, Paint((0.33, 0.20, 0.12)), sides=6)
-    for x, tall, tone in ((-0.16, 0.22, (1.0, 0.55, 0.08)), (0.0, 0.34, (1.0, 0.78, 0.2)), (0.15, 0.26, (1.0, 0.45, 0.05)), (-0.06, 0.2, (1.0, 0.9, 0.4))):
+    for x, tall, tone in (
+        (-0.16, 0.22, (1.0, 0.55, 0.08)),
+        (0.0, 0.34, (1.0, 0.78, 0.2)),
+        (0.15, 0.26, (1.0, 0.45, 0.05)),
+        (-0.06, 0.2, (1.0, 0.9, 0.4)),
+    ):
         s.taper((x - 0.07, low + 0.08, -0.02), (x + 0.07, low + 0.08 + tall, 0.06), (0.08, 0.2), Paint(tone))
 
 
@@ -385,13 +165,23 @@ def modern_fireplace(s: Sketch, k: Kit) -> None:
     s.box((-w / 2 + 0.14, 0.36, d / 2 - 0.08), (w / 2 - 0.14, 0.72, d / 2), Paint((0.1, 0.08, 0.08)))
     for i, x in enumerate(np.linspace(-w * 0.36, w * 0.36, 9)):
         tall = 0.14 + 0.1 * ((i * 5) % 3) / 2
-        s.taper((float(x) - 0.07, 0.36, -0.04), (float(x) + 0.07, 0.36 + tall, 0.04), (0.1, 0.2), Paint(((1.0, 0.5, 0.08), (1.0, 0.78, 0.2))[i % 2]))
+        s.taper(
+            (float(x) - 0.07, 0.36, -0.04),
+            (float(x) + 0.07, 0.36 + tall, 0.04),
+            (0.1, 0.2),
+            Paint(((1.0, 0.5, 0.08), (1.0, 0.78, 0.2))[i % 2]),
+        )
 
 
 def _tank(s: Sketch, k: Kit, w: float, d: float, low: float, high: float) -> None:
     """Water behind a drawn front: one textured block in a frame."""
     view = Paint((1, 1, 1), "aquarium", 0)
-    s.box((-w / 2 + 0.01, low, -d / 2 + 0.01), (w / 2 - 0.01, high, d / 2 - 0.01), Paint((0.20, 0.55, 0.75)), {f: view for f in ("-z", "+z", "+x", "-x")})
+    s.box(
+        (-w / 2 + 0.01, low, -d / 2 + 0.01),
+        (w / 2 - 0.01, high, d / 2 - 0.01),
+        Paint((0.20, 0.55, 0.75)),
+        {f: view for f in ("-z", "+z", "+x", "-x")},
+    )
     for y0, y1 in ((low - 0.03, low + 0.02), (high - 0.01, high + 0.07)):
         s.box((-w / 2, y0, -d / 2), (w / 2, y1, d / 2), k.dark_lacquer)
 
@@ -428,12 +218,8 @@ def column_aquarium(s: Sketch, k: Kit) -> None:
 
 
 MODELS = {
-    "plant": ((palm_plant, bush_plant, rubber_plant), (snake_plant, cactus_plant, fir_plant)),
-    "floor lamp": ((shade_floor_lamp, tripod_floor_lamp, arc_floor_lamp), (globe_floor_lamp, paper_floor_lamp)),
     "rug": ((bordered_rug, striped_rug, round_rug), (diamond_rug, hide_rug)),
-    "vase": ((belly_vase, cylinder_vase), (amphora_vase, twisted_vase)),
     "globe": ((floor_globe,), (cradle_globe,)),
-    "fan": ((pedestal_fan, box_fan), (tower_fan,)),
     "fireplace": ((mantel_fireplace, brick_fireplace), (stove_fireplace, modern_fireplace)),
     "aquarium": ((cabinet_aquarium, stand_aquarium), (column_aquarium,)),
 }

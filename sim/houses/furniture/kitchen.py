@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.houses.furniture.palette import CERAMIC, CHROME, DARK_TOP, IRON, STEEL, STONE_TOP, Kit, Paint
+from sim.houses.furniture.palette import CERAMIC, CHROME, DARK_TOP, IRON, STEEL, STONE_TOP, Kit, Paint, shade
 from sim.houses.furniture.parts import contrast, doors, drawers, handle_paint
 from sim.houses.furniture.primitives import Sketch
 
@@ -21,7 +21,7 @@ def two_door_fridge(s: Sketch, k: Kit) -> None:
     """A freezer door over a taller fridge door, upright handles."""
     w, d, h = k.between(0.6, 0.7), k.between(0.62, 0.7), k.between(1.7, 1.9)
     cut = h * k.one_of(0.36, 0.64)
-    s.box((-w / 2, 0.0, -d / 2 + 0.06), (w / 2, h, d / 2), Paint(tuple(c * 0.85 for c in k.main)))
+    s.box((-w / 2, 0.0, -d / 2 + 0.06), (w / 2, h, d / 2), Paint(shade(k.main, 0.85)))
     for low, high in ((0.08, cut - 0.01), (cut + 0.01, h)):
         s.cushion((-w / 2, low, -d / 2), (w / 2, high, -d / 2 + 0.07), 0.025, k.enamel)
     x = k.one_of(-1, 1) * (w / 2 - 0.07)
@@ -34,7 +34,7 @@ def two_door_fridge(s: Sketch, k: Kit) -> None:
 def side_by_side_fridge(s: Sketch, k: Kit) -> None:
     """A wide American fridge: two tall doors and a water dispenser."""
     w, d, h = k.between(0.86, 0.94), k.between(0.68, 0.75), k.between(1.72, 1.82)
-    s.box((-w / 2, 0, -d / 2 + 0.06), (w / 2, h, d / 2), Paint(tuple(c * 0.8 for c in k.main)))
+    s.box((-w / 2, 0, -d / 2 + 0.06), (w / 2, h, d / 2), Paint(shade(k.main, 0.8)))
     for x0, x1 in ((-w / 2, -0.005), (0.005, w / 2)):
         s.cushion((x0, 0.08, -d / 2), (x1, h, -d / 2 + 0.07), 0.02, k.enamel)
     for x in (-0.05, 0.05):
@@ -60,7 +60,7 @@ def drawer_fridge(s: Sketch, k: Kit) -> None:
     """French doors over a wide freezer drawer."""
     w, d, h = k.between(0.8, 0.9), k.between(0.66, 0.72), k.between(1.75, 1.85)
     cut = h * 0.38
-    s.box((-w / 2, 0.0, -d / 2 + 0.06), (w / 2, h, d / 2), Paint(tuple(c * 0.8 for c in k.main)))
+    s.box((-w / 2, 0.0, -d / 2 + 0.06), (w / 2, h, d / 2), Paint(shade(k.main, 0.8)))
     s.cushion((-w / 2, 0.06, -d / 2), (w / 2, cut, -d / 2 + 0.07), 0.02, k.enamel)
     for x0, x1 in ((-w / 2, -0.005), (0.005, w / 2)):
         s.cushion((x0, cut + 0.015, -d / 2), (x1, h, -d / 2 + 0.07), 0.02, k.enamel)
@@ -70,7 +70,7 @@ def drawer_fridge(s: Sketch, k: Kit) -> None:
 
 
 def _oven_front(s: Sketch, k: Kit, w: float, d: float, low: float, high: float) -> None:
-    s.box((-w / 2 + 0.02, low, -d / 2 - 0.02), (w / 2 - 0.02, high, -d / 2 + 0.02), Paint(tuple(c * 0.9 for c in k.main)))
+    s.box((-w / 2 + 0.02, low, -d / 2 - 0.02), (w / 2 - 0.02, high, -d / 2 + 0.02), Paint(shade(k.main, 0.9)))
     s.box((-w * 0.34, low + 0.08, -d / 2 - 0.03), (w * 0.34, high - 0.14, -d / 2), _GLASS)
     s.box((-w * 0.4, high - 0.08, -d / 2 - 0.07), (w * 0.4, high - 0.05, -d / 2 - 0.04), CHROME)
     for x in (-w * 0.38, w * 0.36):

@@ -15,7 +15,7 @@ RGB: dict[str, Rgb] = {
     "blue": (0.13, 0.30, 0.76),
     "green": (0.16, 0.55, 0.22),
     "yellow": (0.95, 0.80, 0.12),
-    "white": (0.95, 0.95, 0.94),
+    "white": (0.98, 0.98, 0.97),
     "black": (0.11, 0.11, 0.12),
     "grey": (0.52, 0.53, 0.55),
     "brown": (0.44, 0.26, 0.13),
@@ -147,6 +147,7 @@ def shade(colour: Rgb, factor: float) -> Rgb:
 
 def mixed_kit(rng: np.random.Generator, colour: str) -> Kit:
     """The kit for one piece: the named colour with slight jitter, and a wood."""
-    jitter = rng.uniform(-0.025, 0.025, 3) + rng.uniform(-0.025, 0.025)
+    spread = 0.01 if colour == "white" else 0.025  # a slightly tinted white is a pale pink or blue to the eye
+    jitter = rng.uniform(-spread, spread, 3) + rng.uniform(-spread, spread)
     r, g, b = (float(np.clip(c + d, 0.06, 1.0)) for c, d in zip(RGB[colour], jitter))
     return Kit(rng, (r, g, b), _WOODS[int(rng.integers(len(_WOODS)))])

@@ -22,7 +22,9 @@ def square_legs(s: Sketch, width: float, depth: float, height: float, edge: floa
             s.box((x, 0, z), (x + edge, height, z + edge), paint)
 
 
-def front_panel(s: Sketch, low: tuple[float, float], high: tuple[float, float], z: float, paint: Paint, handle: Paint | None, side: int = 0) -> None:
+def front_panel(
+    s: Sketch, low: tuple[float, float], high: tuple[float, float], z: float, paint: Paint, handle: Paint | None, side: int = 0
+) -> None:
     """A drawer or door front, 15 mm proud of the face at `z`, with a gap around; handle across (side 0) or upright at one side (-1, 1)."""
     gap = 0.012
     s.box((low[0] + gap, low[1] + gap, z - 0.015), (high[0] - gap, high[1] - gap, z + 0.01), paint)
@@ -38,7 +40,9 @@ def front_panel(s: Sketch, low: tuple[float, float], high: tuple[float, float], 
         s.box((x - 0.012, upper - half, z - 0.045), (x + 0.012, upper + half, z - 0.015), handle)
 
 
-def drawers(s: Sketch, low: tuple[float, float], high: tuple[float, float], z: float, rows: int, columns: int, paint: Paint, handle: Paint) -> None:
+def drawers(
+    s: Sketch, low: tuple[float, float], high: tuple[float, float], z: float, rows: int, columns: int, paint: Paint, handle: Paint
+) -> None:
     """A grid of drawer fronts over the rectangle low..high (x, y) of the face at `z`."""
     step_x, step_y = (high[0] - low[0]) / columns, (high[1] - low[1]) / rows
     for i in range(columns):
@@ -58,9 +62,15 @@ def doors(s: Sketch, low: tuple[float, float], high: tuple[float, float], z: flo
 def contrast(kit: Kit) -> Paint:
     """Lacquer that stands out from the main colour: lighter fronts on dark bodies, darker ones on light bodies."""
     light = sum(kit.main) / 3 > 0.5
-    return Paint(shade(kit.main, 0.86 if light else 1.18), "grain", 0.7)
+    return Paint(shade(kit.main, 0.91 if light else 1.18), "grain", 0.7)
 
 
 def handle_paint(kit: Kit) -> Paint:
     """Handles that can be seen: dark on light bodies, bright on dark ones."""
     return Paint((0.18, 0.18, 0.19)) if sum(kit.main) / 3 > 0.45 else Paint((0.85, 0.84, 0.80), "brushed")
+
+
+def books_on_top(s: Sketch, k: Kit, x: float, y: float, z: float) -> None:
+    """Two or three books lying on a surface at height `y`, about (x, z)."""
+    for i, tone in enumerate(((0.75, 0.2, 0.2), (0.2, 0.35, 0.6), (0.9, 0.85, 0.7))[: k.one_of(2, 3)]):
+        s.box((x - 0.14 + i * 0.02, y + i * 0.035, z - 0.1), (x + 0.14 - i * 0.02, y + 0.035 + i * 0.035, z + 0.1 - i * 0.01), Paint(tone))

@@ -10,12 +10,12 @@ import numpy as np
 from sim.houses.furniture.model import Model
 
 RGB = tuple[float, float, float]
-Point = Sequence[float]
+Point = Sequence[float] | np.ndarray
 
 
 @dataclass(frozen=True)
 class Paint:
-    """What a face looks like: colour (sRGB 0..1) times texture; `tile_m` is the edge of one repeat in metres, 0 fits one image to each face."""
+    """What a face looks like: colour (sRGB 0..1) times texture; `tile_m` is one repeat in metres, 0 fits one image to each face."""
 
     colour: RGB
     texture: str = "white"
@@ -87,8 +87,8 @@ class Sketch:
                 if axis < other:  # each edge strip once
                     self._quads.append(((corner(b, axis), corner(a, axis), corner(a, other), corner(b, other)), paint))
         for bits in np.ndindex(2, 2, 2):
-            points = [corner(bits, axis) for axis in range(3)]
-            self.triangle(*(points if sum(bits) % 2 else points[::-1]), paint)
+            a, b, c = (corner(bits, axis) for axis in ((0, 1, 2) if sum(bits) % 2 else (2, 1, 0)))
+            self.triangle(a, b, c, paint)
 
     def tube(self, a: Point, b: Point, radius_a: float, paint: Paint, radius_b: float | None = None, sides: int = 8) -> None:
         """A closed cylinder or cone frustum from point a to point b."""
@@ -99,7 +99,9 @@ class Sketch:
         circle = _circle(sides) @ np.stack([u, np.cross(axis, u)])
         self._loft([start + circle * radius_a, end + circle * (radius_a if radius_b is None else radius_b)], paint)
 
-    def lathe(self, centre: Point, profile: Sequence[tuple[float, float]], paint: Paint, sides: int = 10, scale: tuple[float, float] = (1, 1)) -> None:
+    def lathe(
+        self, centre: Point, profile: Sequence[tuple[float, float]], paint: Paint, sides: int = 10, scale: tuple[float, float] = (1, 1)
+    ) -> None:
         """Turns `profile` (radius, height) about a vertical axis, from the outside bottom up; `scale` (x, z) makes it oval."""
         flat = _circle(sides) * scale
         circle = np.stack([flat[:, 0], np.zeros(sides), -flat[:, 1]], 1)
@@ -119,7 +121,9 @@ class Sketch:
         for angle in np.arange(sides) * 2 * np.pi / sides:
             out = np.array([0.0, np.cos(angle), np.sin(angle)])
             small = _circle(section)
-            rims.append((out * radius + thickness * (small[:, :1] * out + small[:, 1:] * np.array([1.0, 0, 0]))) @ turn + np.asarray(centre))
+            rims.append(
+                (out * radius + thickness * (small[:, :1] * out + small[:, 1:] * np.array([1.0, 0, 0]))) @ turn + np.asarray(centre)
+            )
         self._loft([*rims, rims[0]], paint, caps=False)
 
     def slab(self, outline: Sequence[tuple[float, float]], axis: str, low: float, high: float, paint: Paint) -> None:
@@ -229,7 +233,9 @@ def _ears(outline: Sequence[tuple[float, float]]) -> list[tuple[int, int, int]]:
         for n in range(len(left)):
             i, j, k = left[n - 1], left[n], left[(n + 1) % len(left)]
             a, b, c = points[i], points[j], points[k]
-            inside = any(cross(a, b, p) >= 0 and cross(b, c, p) >= 0 and cross(c, a, p) >= 0 for m in left if m not in (i, j, k) for p in [points[m]])
+            inside = any(
+                cross(a, b, p) >= 0 and cross(b, c, p) >= 0 and cross(c, a, p) >= 0 for m in left if m not in (i, j, k) for p in [points[m]]
+            )
             if cross(a, b, c) > 0 and not inside:
                 ears.append((i, j, k))
                 left.pop(n)

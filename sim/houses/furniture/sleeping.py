@@ -82,7 +82,14 @@ def sleigh_bed(s: Sketch, k: Kit) -> None:
     w, length = k.one_of(1.0, 1.45, 1.65), 2.05
     s.box((-w / 2 - 0.03, 0.08, -length / 2), (w / 2 + 0.03, 0.36, length / 2), k.wood)
     for z, h, lean in ((length / 2, k.between(0.98, 1.1), 0.14), (-length / 2, 0.68, -0.12)):
-        panel = [(0.0, z), (0.0, z - 0.07), (h * 0.6, z - 0.07 + lean * 0.2), (h, z - 0.07 + lean), (h, z + lean), (h * 0.6, z + lean * 0.2)]
+        panel = [
+            (0.0, z),
+            (0.0, z - 0.07),
+            (h * 0.6, z - 0.07 + lean * 0.2),
+            (h, z - 0.07 + lean),
+            (h, z + lean),
+            (h * 0.6, z + lean * 0.2),
+        ]
         s.slab(panel[::-1], "x", -w / 2 - 0.06, w / 2 + 0.06, k.wood)
         s.tube((-w / 2 - 0.08, h, z - 0.03 + lean), (w / 2 + 0.08, h, z - 0.03 + lean), 0.06, k.wood, sides=8)
     _bedding(s, k, w, length - 0.12, 0.34, 0.54)

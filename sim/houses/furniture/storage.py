@@ -189,7 +189,14 @@ def tree_coat_rack(s: Sketch, k: Kit) -> None:
         s.sphere((x * 0.2, h - 0.07, z * 0.2), 0.03, k.dark_lacquer, 5, 4)
     s.tube((0, 0, 0), (0, h - 0.03, 0), 0.028, k.lacquer, sides=8)
     s.sphere((0, h, 0), 0.045, k.dark_lacquer, 6, 4)
-    _coat(s, -0.16, h - 0.12, -0.14, k.between(0.75, 0.95), Paint(k.one_of((0.55, 0.12, 0.12), (0.15, 0.25, 0.45), (0.6, 0.5, 0.3)), "weave", 0.2))
+    _coat(
+        s,
+        -0.16,
+        h - 0.12,
+        -0.14,
+        k.between(0.75, 0.95),
+        Paint(k.one_of((0.55, 0.12, 0.12), (0.15, 0.25, 0.45), (0.6, 0.5, 0.3)), "weave", 0.2),
+    )
     s.lathe((0.14, h - 0.06, 0.14), [(0.15, 0), (0.15, 0.015), (0.08, 0.02), (0.07, 0.11)], Paint((0.3, 0.2, 0.12)), 9)
 
 
@@ -204,8 +211,8 @@ def stand_coat_rack(s: Sketch, k: Kit) -> None:
     tones = ((0.2, 0.3, 0.55), (0.75, 0.7, 0.6), (0.6, 0.15, 0.2), (0.25, 0.4, 0.3))
     for i, x in enumerate(np.linspace(-w * 0.33, w * 0.33, 4)):
         cloth = Sketch()
-        cloth.taper((-0.21, -k.between(0.7, 1.0), -0.05), (0.21, 0, 0.05), (0.5, 0.5), Paint(tones[i], "weave", 0.2))
-        s.join(cloth, (float(x), h - 0.06, 0), yaw=70)
+        cloth.taper((-0.24, -k.between(0.7, 1.0), -0.05), (0.24, 0, 0.05), (0.7, 0.5), Paint(tones[i], "weave", 0.2))
+        s.join(cloth, (float(x), h - 0.06, 0), yaw=48)
 
 
 def panel_coat_rack(s: Sketch, k: Kit) -> None:

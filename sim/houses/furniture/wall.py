@@ -65,20 +65,13 @@ def triptych_painting(s: Sketch, k: Kit) -> None:
 
 
 def oval_painting(s: Sketch, k: Kit) -> None:
-    """A portrait in an oval frame."""
-    w, h = k.between(0.55, 0.68), k.between(0.72, 0.88)
-    _oval(s, w, h, 0.0, 0.045, k.lacquer)
-    _oval(s, w - 0.14, h - 0.14, 0.04, 0.05, _picture(k, True), h)
-
-
-def _oval(s: Sketch, w: float, h: float, low: float, high: float, paint: Paint, full: float = 0.0) -> None:
-    """An oval plate from depth `low` to `high` in front of the wall, centred at half of `full` (or h); a fitted image is laid over it in strips."""
-    y = (full or h) / 2
-    angles = np.arange(20) * 2 * np.pi / 20 + np.pi / 20
-    s.slab([(float(np.cos(a)) * w / 2, y + float(np.sin(a)) * h / 2) for a in angles], "z", -high, -low, paint if paint.tile_m else Paint((0.5, 0.45, 0.4)))
-    if not paint.tile_m:
-        half_w, half_h = w * 0.34, h * 0.34
-        s.box((-half_w, y - half_h, -high - 0.004), (half_w, y + half_h, -high), paint, {"-z": paint})
+    """A portrait format behind a broad oval frame."""
+    a, b = k.between(0.2, 0.24), k.between(0.27, 0.32)
+    s.box((-a, 0.42 * b, -0.02), (a, 2.42 * b, 0), k.enamel, {"-z": _picture(k, True)})
+    angles = np.arange(17) * 2 * np.pi / 16
+    for t, u in zip(angles, angles[1:]):  # the outer oval passes beyond the picture's corners (a factor of 2 ** 0.5)
+        corners = [(float(np.cos(v)) * a * f, 1.42 * b + float(np.sin(v)) * b * f) for v, f in ((t, 0.98), (t, 1.47), (u, 1.47), (u, 0.98))]
+        s.slab(corners, "z", -0.045, 0, k.lacquer)
 
 
 def framed_mirror(s: Sketch, k: Kit) -> None:
@@ -113,7 +106,14 @@ def sun_mirror(s: Sketch, k: Kit) -> None:
     for i in range(16):
         a = i * 2 * np.pi / 16
         reach = c if i % 2 == 0 else c * 0.8
-        s.tube((float(np.cos(a)) * r, c + float(np.sin(a)) * r, -0.02), (float(np.cos(a)) * reach, c + float(np.sin(a)) * reach, -0.015), 0.02, k.lacquer, 0.008, 4)
+        s.tube(
+            (float(np.cos(a)) * r, c + float(np.sin(a)) * r, -0.02),
+            (float(np.cos(a)) * reach, c + float(np.sin(a)) * reach, -0.015),
+            0.02,
+            k.lacquer,
+            0.008,
+            4,
+        )
     s.tube((0, c, 0), (0, c, -0.035), r, k.lacquer, sides=18)
     s.tube((0, c, -0.03), (0, c, -0.042), r * 0.85, Paint((0.80, 0.88, 0.92), "mirror", 0.8), sides=18)
 

@@ -1,4 +1,4 @@
-"""A small house whose every door and thing is known: a hallway along x with a bedroom and a kitchen south, a living room north, a bathroom west.
+"""A small house whose every door and thing is known: a hallway, a bedroom and a kitchen south, a living room north, a bathroom west.
 
     living room (z -4..0)
 --------- door 2 (x 5) ---------

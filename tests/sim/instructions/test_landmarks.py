@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
+from sim.geometry import Pose
 from sim.instructions.landmarks import name_of, visible
 from sim.instructions.layout import Layout, crossing_yaw, plan_bearing
 from sim.instructions.meaning import AHEAD, AROUND, LEFT, RIGHT, Landmark
 from sim.instructions.route import door_side, resample, trace, turn_needed
-from sim.geometry import Pose
 from sim.navmesh import NavMesh
 from tests.sim.instructions.plan_house import DOORS, THINGS, plan_house, plan_navmesh
 

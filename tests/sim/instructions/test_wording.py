@@ -10,6 +10,7 @@ from sim.instructions.names import COLOUR_NAMES, ROOM_NAMES, THING_NAMES, names_
 from sim.instructions.reading import read
 from sim.instructions.wording import WORDINGS, vocabulary, words_in
 
+NEARS = (("next to", False), ("right in front of", True), ("directly in front of", True), ("close to", False))
 SOFA = Landmark("sofa", "red")
 CLAUSE_KINDS = [kind for kind in WORDINGS["train"].templates if kind not in ("opening", "joint", "last joint", "final joint")]
 
@@ -20,9 +21,7 @@ def merged(clauses: tuple[Clause, ...]) -> tuple[Clause, ...]:
     for clause in clauses:
         last = out[-1] if out else None
         if isinstance(clause, Cross) and isinstance(last, Cross):
-            out[-1] = Cross(
-                last.leaving or clause.leaving, last.side or clause.side, last.entering or clause.entering, last.beside or clause.beside
-            )
+            out[-1] = Cross(*(first or second for first, second in zip(vars(last).values(), vars(clause).values())))
         elif isinstance(clause, Arrive) and isinstance(last, Approach | Arrive):
             out[-1] = Arrive(last.landmark or clause.landmark, clause.front, clause.room)
         else:
@@ -46,8 +45,8 @@ def meaning_of(kind: str, side: str, front: bool) -> Clause:
 
 def filled(template: str, side: str, near: str) -> str:
     values = {
-        "side": side, "where": f"on your {side}", "flank": f"to the {side} side", "leaving": "kitchen", "entering": "corridor", "room": "study",
-        "landmark": "red couch", "near": near,
+        "side": side, "where": f"on your {side}", "flank": f"to the {side} side", "leaving": "kitchen", "entering": "corridor",
+        "room": "study", "landmark": "red couch", "near": near,
     }  # fmt: skip
     return template.format(**values)
 
@@ -55,11 +54,7 @@ def filled(template: str, side: str, near: str) -> str:
 @pytest.mark.parametrize("wording", ["train", "unseen"])
 @pytest.mark.parametrize("kind", CLAUSE_KINDS)
 def test_every_template_reads_back_as_its_meaning(wording: str, kind: str) -> None:
-    for template, side, (near, front) in itertools.product(
-        WORDINGS[wording].templates[kind],
-        (LEFT, RIGHT),
-        (("next to", False), ("right in front of", True), ("in front of", True), ("close to", False)),
-    ):
+    for template, side, (near, front) in itertools.product(WORDINGS[wording].templates[kind], (LEFT, RIGHT), NEARS):
         text = filled(template, side, near)
         assert merged(read(text)) == (meaning_of(kind, side, front),), text
 

@@ -1,0 +1,422 @@
+"""`nvila-edge VERB`: thin. A verb is a frozen dataclass (its options) with run(); each imports what it needs when it runs.
+
+Nothing else in nvila_edge imports agents, sim or export.
+"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import tyro
+from tyro.conf import Positional
+
+from nvila_edge import __version__
+
+_ASSETS = Path(__file__).resolve().parent / "assets"
+_OURS = ("nvila_edge", "agents", "sim", "export")
+_EXTRAS = {  # module that is missing -> the extra that brings it
+    "onnxruntime": "cpu", "onnx": "export", "torch": "train", "transformers": "train", "safetensors": "train", "moderngl": "sim",
+    "av": "sim", "scipy": "sim", "trimesh": "sim", "fastdtw": "sim", "tensorrt_rtx": "tensorrt",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Drive the built-in model through houses it has never seen; leaves figures, a report and a video of every episode."""
+
+    example: ClassVar[str] = "nvila-edge demo --out runs/demo"
+    out: Path = Path("runs/demo")
+    """Folder for results, report and videos; an earlier demo in it is replaced."""
+    episodes: int = 12
+    """How many episodes, in as many houses as possible."""
+    workers: int = 2
+    """Simulator processes."""
+
+    def run(self) -> None:
+        from sim.demo import run_demo
+        from sim.progress import Display
+
+        with Display() as display:
+            message = run_demo(self.out, self.episodes, self.workers, display)
+        print(message)
+
+
+@dataclass(frozen=True)
+class Serve:
+    """Serve a bundle to agents until Ctrl-C."""
+
+    example: ClassVar[str] = "nvila-edge serve --bind tcp://127.0.0.1:5555"
+    bundle: Path = _ASSETS / "bundle"
+    """Bundle folder; the built-in one when left out."""
+    bind: str = "tcp://127.0.0.1:5555"
+    """Loopback address to listen on; port * picks a free one."""
+    backend: Literal["onnxruntime", "torch"] = "onnxruntime"
+    """What runs the engines."""
+
+    def run(self) -> None:
+        from nvila_edge.serving.main import serve
+
+        def announce(line: dict[str, Any]) -> None:
+            print(f"serving {self.bundle} on {line['address']}, profile {line['profile']}; Ctrl-C ends it", flush=True)
+
+        serve(self.bundle, self.bind, announce=announce, backend=self.backend)
+
+
+@dataclass(frozen=True)
+class Agent:
+    """Follow one instruction with a camera and a robot; the model runs in a server."""
+
+    example: ClassVar[str] = 'nvila-edge agent --server tcp://127.0.0.1:5555 --camera frames/ --instruction "Go to the sofa." --dry-run'
+    server: str
+    """Address of a running `nvila-edge serve`."""
+    camera: Path
+    """A folder of images, one image, or a video file."""
+    instruction: str
+    """Where to go, in words."""
+    robot: Literal["dry-run"] = "dry-run"
+    """What moves; dry-run only says what it would do."""
+    dry_run: bool = False
+    """Decide, but move nothing, whatever the robot is."""
+
+    def run(self) -> None:
+        from agents.main import run_agent
+
+        ended = run_agent(self.server, self.camera, self.instruction, robot=self.robot, on_event=_tell)
+        if ended.fault:
+            raise SystemExit(1)
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Measure a policy on a split: results.jsonl, summary.json, report.html, videos. The same command goes on after an interruption."""
+
+    example: ClassVar[str] = "nvila-edge eval --policy engine --split val_unseen --episodes 60 --out runs/eval"
+    out: Path
+    """Folder for everything; one evaluation per folder."""
+    env: Literal["house"] = "house"
+    """The generated houses."""
+    dataset: str = "builtin"
+    """"builtin", or a folder that `nvila-edge data houses` made."""
+    split: str = "val_unseen"
+    """train, val_seen or val_unseen."""
+    policy: Literal["engine", "oracle", "random", "forward"] = "engine"
+    """engine: a bundle behind a server process; oracle: the expert; random: draws from the expert's actions; forward: always ahead."""
+    bundle: Path | None = None
+    """Bundle folder for the engine policy; the built-in one when left out."""
+    episodes: int | None = None
+    """How many, evenly spread over the split; all when left out."""
+    workers: int = 2
+    """Simulator processes; results do not depend on it."""
+    seed: int = 0
+    """Of the random policy and of swapped instructions."""
+    instructions: Literal["own", "swapped"] = "own"
+    """swapped: each episode gets the instruction of another one of its house whose goal is 5 m or more away."""
+    frames: Literal["camera", "black"] = "camera"
+    """black: the policy sees nothing."""
+    videos: int = 5
+    """Videos of the first so many episodes."""
+
+    def run(self) -> None:
+        from sim.evaluate import EvalOptions, evaluate
+        from sim.progress import Display
+
+        with Display() as display:
+            summary = evaluate(EvalOptions(**vars(self)), display)
+        figures = "  ".join(f"{name} {summary[name]:.1f}" for name in ("SR", "SPL", "OS", "NE", "nDTW"))
+        print(f"{summary['episodes']} episodes: {figures}\nreport: {self.out / 'report.html'}")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write report.html of an evaluation anew, or beside a second one with paired tests."""
+
+    example: ClassVar[str] = "nvila-edge report runs/eval"
+    out: Positional[Path]
+    """Folder of an evaluation; the report is written there."""
+    other: Positional[Path | None] = None
+    """Folder of a second evaluation, on the same episodes, to compare with."""
+
+    def run(self) -> None:
+        from sim.report import build_report
+
+        print(build_report(self.out, self.other))
+
+
+@dataclass(frozen=True)
+class Chat:
+    """Ask a checkpoint or a bundle about images."""
+
+    example: ClassVar[str] = 'nvila-edge chat nvila_edge/assets/bundle --image photo.jpg --prompt "Which room is this?"'
+    model: Positional[Path]
+    """Checkpoint folder (published layout) or bundle folder."""
+    prompt: str
+    """The question."""
+    image: tuple[Path, ...] = ()
+    """Image files, in order."""
+    max_new_tokens: int = 64
+    """Longest answer."""
+
+    def run(self) -> None:
+        import numpy as np
+        from PIL import Image
+
+        prompt = self.prompt.replace("<image>", " ").replace("<vila/video>", " ")
+        if prompt != self.prompt:
+            print("note: media marks in the prompt were removed; give images with --image", file=sys.stderr)
+        images = [np.asarray(Image.open(path).convert("RGB")) for path in self.image]
+        prompt = "<image>\n" * len(images) + " ".join(prompt.split())
+        if (self.model / "manifest.json").exists():
+            from nvila_edge.engines import load_bundle
+
+            print(load_bundle(self.model).generate(prompt, images=images or None, max_new_tokens=self.max_new_tokens))
+            return
+        from nvila_edge import NVILA
+
+        print(NVILA.from_pretrained(self.model).generate(prompt, images=images or None, max_new_tokens=self.max_new_tokens))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Latency of a bundle on this machine: encoding a frame and making a decision, p50, p95 and p99."""
+
+    example: ClassVar[str] = "nvila-edge bench nvila_edge/assets/bundle"
+    bundle: Positional[Path]
+    """Bundle folder."""
+    vs: Path | None = None
+    """A second bundle, measured in turn with the first."""
+    decisions: int = 200
+    """How many decisions are timed, in episodes of 40."""
+    threads: int = 1
+    """Threads of the runtime."""
+
+    def run(self) -> None:
+        from export.bench import bench, table
+
+        print(table(bench([self.bundle, *([self.vs] if self.vs else [])], self.decisions, self.threads)))
+
+
+def _recordings(folder: Path | None, split: str, houses: int, seed: int) -> tuple[list[Any], str]:
+    """Recorded decisions for export and verify, and what to call them: of a folder, or of the expert in generated houses."""
+    from export.calibration import Recording, read_recordings
+
+    if folder is not None:
+        return read_recordings(folder), folder.name
+    from sim.recordings import expert_recordings
+
+    print(f"recording the expert in {houses} houses of {split} …", flush=True)
+    return [Recording(*parts) for parts in expert_recordings(split, houses, 2, seed)], f"expert, {houses} houses of {split}, seed {seed}"
+
+
+@dataclass(frozen=True)
+class Export:
+    """Make a bundle from a checkpoint: ONNX graphs, quantised weights, tokenizer, manifest."""
+
+    example: ClassVar[str] = "nvila-edge export runs/train/builtin/checkpoint runs/bundle"
+    checkpoint: Positional[Path]
+    """Checkpoint folder (published layout)."""
+    out: Positional[Path]
+    """Bundle folder to make."""
+    vision: Literal["w8a8", "fp16", "fp32"] = "w8a8"
+    """How the vision tower is stored and run."""
+    language: Literal["w4a16", "fp16", "fp32"] = "w4a16"
+    """How the language model is stored and run."""
+    target: Literal["onnx"] = "onnx"
+    """What runs it: ONNX Runtime."""
+    calibration: Path | None = None
+    """Folder of recorded decisions; the expert's in houses of train when left out."""
+
+    def run(self) -> None:
+        from export.exporter import export_bundle
+
+        def progress(what: str, done: int, total: int) -> None:
+            print(f"{what}: {done} of {total}", flush=True)
+
+        recordings, name = _recordings(self.calibration, "train", 12, seed=1)
+        export_bundle(self.checkpoint, self.out, recordings, self.vision, self.language, name, progress)
+        size = sum(file.stat().st_size for file in self.out.iterdir() if file.is_file())
+        print(f"{self.out}: {size / 1e6:.1f} MB")
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Compare a bundle with the checkpoint that it was made from, on recorded decisions; fails when it is too far off."""
+
+    example: ClassVar[str] = "nvila-edge verify runs/bundle --against runs/train/builtin/checkpoint"
+    bundle: Positional[Path]
+    """Bundle folder."""
+    against: Path
+    """Checkpoint folder (published layout), run unquantised in torch."""
+    recordings: Path | None = None
+    """Folder of recorded decisions; the expert's in houses of val_unseen when left out."""
+    backend: Literal["onnxruntime", "torch"] = "onnxruntime"
+    """What runs the bundle."""
+
+    def run(self) -> None:
+        from export.verify import verify_bundle
+
+        recordings, name = _recordings(self.recordings, "val_unseen", 10, seed=2)
+        accuracy = verify_bundle(self.bundle, self.against, recordings, self.backend)
+        print("\n".join(f"{key:<22} {value}" for key, value in accuracy.to_json().items()))
+        failures = accuracy.failures()
+        print("\n".join(f"FAIL: {failure}" for failure in failures) or f"the bundle answers as the checkpoint does ({name})")
+        if failures:
+            raise SystemExit(1)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a model from a recipe; the same command goes on after an interruption. Uses a GPU when there is one."""
+
+    example: ClassVar[str] = "nvila-edge train builtin --out runs/train dagger.rounds=5"
+    recipe: Positional[str]
+    """Name of a built-in recipe, or a YAML file."""
+    overrides: Positional[tuple[str, ...]] = ()
+    """key=value, dots reach into sections."""
+    out: Path | None = None
+    """Working folder; runs/train/RECIPE when left out."""
+
+    def run(self) -> None:
+        from nvila_edge.training.recipe import load_recipe
+        from sim.dagger import DaggerRun
+
+        recipe = load_recipe(self.recipe, self.overrides)
+        out = self.out or Path("runs/train") / recipe.name
+        print(f"checkpoint: {DaggerRun(recipe, out, lambda line: print(line, flush=True)).run()}")
+
+
+@dataclass(frozen=True)
+class DataHouses:
+    """Generate houses and episodes: R2R_VLNCE files, GLB scenes, and a report of what the episodes are like."""
+
+    example: ClassVar[str] = "nvila-edge data houses --out runs/houses --split val_unseen --houses 3 --episodes 12"
+    out: Path
+    """Folder of the dataset."""
+    split: Literal["train", "val_seen", "val_unseen"] = "val_unseen"
+    """val_seen: other episodes in the houses of train."""
+    houses: int = 30
+    """How many houses."""
+    episodes: int = 300
+    """How many episodes, evenly spread."""
+    seed: int = 0
+    """Of the episodes; houses follow from their names alone."""
+
+    def run(self) -> None:
+        from sim.dataset import build_dataset
+        from sim.dataset_report import write_report
+        from sim.episodes import load_split
+
+        def progress(done: int) -> None:
+            print(f"{done} of {self.episodes} episodes", flush=True)
+
+        path = build_dataset(self.out, self.split, self.houses, self.episodes, self.seed, progress=progress)
+        figures = write_report(load_split(self.out, self.split), self.out / f"{self.split}.html")
+        print(f"{path}\n{self.out / f'{self.split}.html'}: " + ", ".join(f"{name} {value:g}" for name, value in figures.items()))
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Check this machine and installation; say what is missing and how to mend it."""
+
+    example: ClassVar[str] = "nvila-edge doctor"
+
+    def run(self) -> None:
+        from nvila_edge.doctor import Check, checks
+
+        def render() -> str:
+            from sim.renderer import Renderer
+
+            Renderer(32, 32).close()
+            return "off-screen rendering works"
+
+        found = checks(_ASSETS / "bundle", [Check("OpenGL over EGL (sim)", render)])
+        for name, good, text in found:
+            print(f"{'ok  ' if good else 'FAIL'}  {name}: {text}")
+        if not all(good for _, good, _ in found):
+            raise SystemExit(1)
+
+
+VERBS: dict[str, type] = {
+    "demo": Demo, "serve": Serve, "agent": Agent, "eval": Eval, "report": Report, "chat": Chat, "export": Export, "verify": Verify,
+    "bench": Bench, "train": Train, "data houses": DataHouses, "doctor": Doctor,
+}  # fmt: skip
+
+
+def _tell(event: Any) -> None:
+    """One line per event that people care about."""
+    from agents.events import Decided, Ended, ServerBack, ServerLost, Withheld
+
+    match event:
+        case Decided(decision=decision, latency_ms=latency_ms):
+            print(f"{decision.text}  (p {decision.probability:.2f}, {latency_ms:.0f} ms)", flush=True)
+        case Withheld(message=message) | ServerLost(message=message):
+            print(f"halted: {message}", flush=True)
+        case ServerBack(outage_ms=outage_ms):
+            print(f"the server is back after {outage_ms / 1000:.1f} s", flush=True)
+        case Ended(reason=reason, message=message, primitives=primitives):
+            print(f"ended: {reason} after {primitives} steps" + (f" ({message})" if message else ""), flush=True)
+
+
+def usage() -> str:
+    """The list of verbs."""
+    lines = "\n".join(f"  {name:<12} {_summary(verb)}" for name, verb in VERBS.items())
+    about = "NVILA on a robot's own computer. `nvila-edge VERB --help` shows options and an example."
+    return f"usage: nvila-edge VERB [options]\n\n{about}\n\n{lines}"
+
+
+def _summary(verb: type) -> str:
+    return textwrap.shorten((verb.__doc__ or "").split(";")[0].split(":")[0].split(". ")[0].rstrip("."), 100)
+
+
+def parse(arguments: Sequence[str]) -> Any:
+    """The verb with its options, ready to run. Exits with a message, as command-line programs do, for anything that is not allowed."""
+    for words in (2, 1):
+        name = " ".join(arguments[:words])
+        if name in VERBS:
+            verb = VERBS[name]
+            description = f"{verb.__doc__}\n\nexample:\n  {verb.example}"
+            return tyro.cli(
+                verb, prog=f"nvila-edge {name}", description=description, args=arguments[words:], config=(tyro.conf.FlagCreatePairsOff,)
+            )
+    groups = {name.split()[0] for name in VERBS if " " in name}
+    if arguments and arguments[0] == "--version":
+        print(f"nvila-edge {__version__}")
+        raise SystemExit(0)
+    if not arguments or arguments[0] in ("-h", "--help") or arguments[0] in groups and set(arguments[1:]) <= {"-h", "--help"}:
+        print(usage())
+        raise SystemExit(0)
+    print(f"nvila-edge: unknown verb {' '.join(arguments[:1])!r}\n\n{usage()}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 fine, 1 something failed on the way, 2 the request cannot be, 130 interrupted."""
+    verb = parse(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        verb.run()
+    except KeyboardInterrupt:
+        print("\nstopped; what is finished stays", file=sys.stderr)
+        return 130
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        print(f'error: the package {error.name!r} is not installed; mend it with: pip install "nvila-edge[{extra}]"', file=sys.stderr)
+        return 1
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        if type(error).__module__.split(".")[0] not in _OURS:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""Folders of images and video files as cameras."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from agents.cameras.images import open_camera
+from agents.protocols import CameraError
+
+
+def test_a_folder_shows_its_images_in_order_in_rgb_and_then_ends(tmp_path: Path) -> None:
+    for name, bgr in (("b.png", (0, 0, 255)), ("a.png", (255, 0, 0))):
+        cv2.imwrite(str(tmp_path / name), np.full((4, 6, 3), bgr, np.uint8))
+    camera = open_camera(tmp_path)
+    first, second = camera.capture(), camera.capture()
+    assert (first.frame_id, second.frame_id) == (0, 1) and first.rgb.shape == (4, 6, 3)
+    assert tuple(first.rgb[0, 0]) == (0, 0, 255) and tuple(second.rgb[0, 0]) == (255, 0, 0)
+    with pytest.raises(CameraError, match="all 2 images"):
+        camera.capture()
+
+
+def test_a_video_shows_its_frames_and_then_ends(tmp_path: Path) -> None:
+    path = tmp_path / "v.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for value in (40, 120, 200):
+        writer.write(np.full((48, 64, 3), (value, 0, 0), np.uint8))
+    writer.release()
+    camera = open_camera(path)
+    blues = [int(camera.capture().rgb[24, 32, 2]) for _ in range(3)]
+    assert np.abs(np.array(blues) - (40, 120, 200)).max() < 12
+    with pytest.raises(CameraError, match="over after 3 frames"):
+        camera.capture()
+
+
+def test_what_is_no_camera_is_refused_with_what_is_allowed(tmp_path: Path) -> None:
+    (tmp_path / "x.mp4").write_bytes(b"no video")
+    for path, words in [(tmp_path / "none", "a folder of images"), (tmp_path / "x.mp4", "no readable video"), (tmp_path, "holds no image")]:
+        with pytest.raises(ValueError, match=words):
+            open_camera(path)
+
+
+def test_an_unreadable_image_is_a_camera_error_not_a_black_frame(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"no jpeg")
+    with pytest.raises(CameraError, match="no readable image"):
+        open_camera(tmp_path).capture()
