@@ -48,7 +48,9 @@ def copy_tokenizer(checkpoint: Path, folder: Path) -> None:
     """tokenizer.json of a checkpoint folder."""
     source = checkpoint / "llm" / TOKENIZER
     if not source.is_file():
-        raise ValueError(f"{source} is missing; engines read this file, make it with transformers' AutoTokenizer.from_pretrained(..).save_pretrained(..)")
+        raise ValueError(
+            f"{source} is missing; engines read this file, make it with transformers' AutoTokenizer.from_pretrained(..).save_pretrained(..)"
+        )
     shutil.copy(source, folder / TOKENIZER)
 
 

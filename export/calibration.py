@@ -1,7 +1,7 @@
 """Recorded decisions: what calibration looks at and what verify compares on.
 
-A recording is one `.npz` file: `instruction` (text), `frames` uint8 [n, H, W, 3] RGB, one per decision, `actions` int64 [n] (indices in ACTIONS: what was
-executed). A folder of them is a calibration set.
+A recording is one `.npz` file: `instruction` (text), `frames` uint8 [n, H, W, 3] RGB, one per decision, `actions` int64 [n] (indices in
+ACTIONS: what was executed). A folder of them is a calibration set.
 """
 
 from __future__ import annotations
@@ -45,16 +45,21 @@ def write_recording(path: Path, recording: Recording) -> None:
 
 
 def read_recordings(folder: str | Path) -> list[Recording]:
-    """All recordings of a folder, by file name. Raises ValueError when there are none, too few decisions, or one cannot be read."""
-    root = Path(folder)
-    recordings = [_read(path) for path in sorted(root.glob("*.npz"))]
+    """All recordings of a folder, by file name. Raises ValueError when there are none or one cannot be read."""
+    recordings = [_read(path) for path in sorted(Path(folder).glob("*.npz"))]
+    if not recordings:
+        raise ValueError(f"{folder} holds no .npz recordings; record some, or use --calibration builtin")
+    return recordings
+
+
+def check_enough(recordings: Sequence[Recording]) -> None:
+    """Raises ValueError when there are fewer than MIN_DECISIONS recorded decisions."""
     decisions = sum(len(recording.frames) for recording in recordings)
     if decisions < MIN_DECISIONS:
         raise ValueError(
-            f"{root} holds {decisions} recorded decisions in {len(recordings)} .npz files; at least {MIN_DECISIONS} are needed: "
-            "record some with sim.collect, or use --calibration builtin"
+            f"calibration has {decisions} recorded decisions in {len(recordings)} recordings; at least {MIN_DECISIONS} are needed, "
+            "or export with --vision fp16 --language fp16"
         )
-    return recordings
 
 
 def _read(path: Path) -> Recording:
@@ -65,7 +70,9 @@ def _read(path: Path) -> Recording:
         raise ValueError(f"{path} is not a readable recording ({error}); remove it or record it again") from error
     frames, actions = recording.frames, recording.actions
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or actions.shape != frames.shape[:1]:
-        raise ValueError(f"{path}: frames {frames.dtype} {list(frames.shape)}, actions {list(actions.shape)}; wanted uint8 [n, H, W, 3] and [n]")
+        raise ValueError(
+            f"{path}: frames {frames.dtype} {list(frames.shape)}, actions {list(actions.shape)}; wanted uint8 [n, H, W, 3] and [n]"
+        )
     if len(actions) and not (0 <= actions.min() and actions.max() < len(ACTIONS)):
         raise ValueError(f"{path}: actions must be indices below {len(ACTIONS)}")
     return recording

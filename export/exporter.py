@@ -12,10 +12,11 @@ import numpy as np
 
 from export import awq, smoothquant
 from export.bundle import copy_tokenizer, staged, write_embedding, write_manifest
-from export.calibration import Recording, calibration_frames, fused_sequences
+from export.calibration import Recording, calibration_frames, check_enough, fused_sequences
 from export.language_graph import write_language_graph
 from export.linear import Weight
 from export.source import Checkpoint
+from export.verify import verify_bundle
 from export.vision_graph import write_vision_graph
 from nvila_edge.engines.backends.onnxruntime import OnnxVision
 from nvila_edge.engines.inputs import Inputs
@@ -41,17 +42,22 @@ def export_bundle(
     vision: str = "w8a8",
     language: str = "w4a16",
     calibration_name: str = "given",
+    accuracy_on: Sequence[Recording] = (),
     progress: Progress = _silent,
 ) -> Manifest:
     """Export a checkpoint folder to the bundle folder `out`, which appears only when it is whole.
 
-    vision: "w8a8", "fp16" or "fp32"; language: "w4a16", "fp16" or "fp32" (how Linear weights are stored; every engine input and output is float32).
-    calibration: recorded decisions. progress is called with (what, done, total).
+    vision: "w8a8", "fp16" or "fp32"; language: "w4a16", "fp16" or "fp32" (how Linear weights are stored; every engine input and output is
+    float32).
+    calibration: recorded decisions. accuracy_on: others, on which the bundle is compared with the checkpoint for the manifest's accuracy
+    report. progress is called with (what, done, total).
     Raises ValueError (CheckpointError for the checkpoint) naming what is wrong; nothing is left in `out` then.
     """
     for kind, allowed, option in ((vision, VISION_KINDS, "vision"), (language, LANGUAGE_KINDS, "language")):
         if kind not in allowed:
             raise ValueError(f"{option} {kind!r} is unknown; allowed: {', '.join(allowed)}")
+    if vision == "w8a8" or language == "w4a16":
+        check_enough(calibration)
     source, started = Checkpoint(checkpoint), time.monotonic()
     with staged(Path(out)) as folder:
         copy_tokenizer(source.folder, folder)
@@ -61,6 +67,10 @@ def export_bundle(
         _export_language(source, folder, language, calibration, table, progress)
         about = _about(source, vision, language, calibration, calibration_name)
         manifest = write_manifest(folder, source.spec, about)
+        if accuracy_on:
+            progress("accuracy", 0, 1)
+            about["accuracy"] = verify_bundle(folder, source.folder, accuracy_on).to_json()
+            manifest = write_manifest(folder, source.spec, about)
     progress(f"exported in {time.monotonic() - started:.0f} s", 1, 1)
     return manifest
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Sequence
+from typing import Any, BinaryIO
 
 import ml_dtypes
 import numpy as np
@@ -36,8 +37,8 @@ def pack_int4(values: np.ndarray) -> bytes:
 class Graph:
     """Collects nodes and initialisers; `store` is the float type that weights are kept in, `compute` the one that nodes work in.
 
-    With `external` the bytes of every weight of 1 KiB or more go straight to that file (it lies beside the model), so that a graph larger than memory
-    can be written layer by layer.
+    With `external` the bytes of every weight of 1 KiB or more go straight to that file (it lies beside the model), so that a graph larger
+    than memory can be written layer by layer.
     """
 
     def __init__(self, name: str, store: str = "float32", compute: str = "float32", external: Path | None = None) -> None:

@@ -2,15 +2,15 @@
 
 Inputs:  inputs_embeds float32 [1, T, H]; position_ids int64 [1, T]; attention_mask float32 [1, 1, T, P+T], additive (0 sees, large negative
          does not); past_key.N, past_value.N float32 [1, KV, P, D]; logit_positions int64 [K] (rows of T whose logits are wanted).
-Outputs: logits float32 [K, vocab]; new_key.N, new_value.N float32 [1, KV, T, D]: of the T positions only, so that the caller keeps what it wants
-         (a ring, one path of a tree) and nothing that is already there is copied.
+Outputs: logits float32 [K, vocab]; new_key.N, new_value.N float32 [1, KV, T, D]: of the T positions only, so that the caller keeps what
+         it wants (a ring, one path of a tree) and nothing that is already there is copied.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Iterable, Mapping
 
 import numpy as np
 

@@ -1,4 +1,5 @@
-"""One layer of the tower and of the decoder in torch, with what flows into each Linear: what calibration needs, a layer in memory at a time.
+"""One layer of the tower and of the decoder in torch, with what flows into each Linear: what calibration needs, a layer in memory at a
+time.
 
 Shapes: N frames, P patches, C channels, T positions, H hidden, D head size.
 """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import numpy as np
 
@@ -66,7 +66,9 @@ def linear(graph: Graph, x: str, name: str, weight: Weight, bias: np.ndarray | N
 
 
 def _w8a8(graph: Graph, x: str, name: str, weight: Int8Weight) -> str:
-    """Symmetric signed Q/DQ (TensorRT accepts no other). Zero points are never shared: ONNX Runtime's rewrite for processors without VNNI trips over it."""
+    """Symmetric signed Q/DQ (TensorRT accepts no other). Zero points are never shared: ONNX Runtime's rewrite for processors without VNNI
+    trips over it.
+    """
     input_scale = graph.constant(f"{name}.input_scale", np.array(weight.input_scale, graph.compute))
     zero = graph.constant(f"{name}.input_zero", np.array(0, np.int8))
     quantised = graph.node("QuantizeLinear", x, input_scale, zero)

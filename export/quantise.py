@@ -19,15 +19,21 @@ def int8_weight(weight: np.ndarray, input_scale: float) -> Int8Weight:
 
 
 def block_size(inputs: int) -> int:
-    """The INT4 block of a Linear with that many inputs: 128, or 64 or 32 where 128 does not divide them. Raises ValueError when none does."""
+    """The INT4 block of a Linear with that many inputs: 128, or 64 or 32 where 128 does not divide them. Raises ValueError when none
+    does.
+    """
     for block in (INT4_BLOCK, 64, 32):
         if inputs % block == 0:
             return block
-    raise ValueError(f"a Linear with {inputs} inputs cannot be quantised to INT4: the inputs must be a multiple of 32; export with --language fp16")
+    raise ValueError(
+        f"a Linear with {inputs} inputs cannot be quantised to INT4: the inputs must be a multiple of 32; export with --language fp16"
+    )
 
 
 def int4_weight(weight: np.ndarray, limit: np.ndarray | None = None) -> Int4Weight:
-    """Symmetric in blocks along the inputs. weight float [out, in]; limit float [out, in / block]: the largest value to represent (default: all)."""
+    """Symmetric in blocks along the inputs. weight float [out, in]; limit float [out, in / block]: the largest value to represent
+    (default: all).
+    """
     out, inputs = weight.shape
     block = block_size(inputs)
     blocks = weight.reshape(out, inputs // block, block)

@@ -1,8 +1,8 @@
 """W8A8 for the tower: SmoothQuant moves activation outliers into weights, then everything is rounded with static scales.
 
-Smoothing with alpha 0.3 on LN1 -> q,k,v and LN2 -> fc1 only, as TinyChat does (facts/nvila.md section 4): those inputs come out of a norm whose weights
-can absorb the factors. Activations get one static symmetric scale per tensor, the form that TensorRT accepts; it is searched, not the plain maximum,
-and the error that rounding leaves in a Linear's mean output is taken out of its bias.
+Smoothing with alpha 0.3 on LN1 -> q,k,v and LN2 -> fc1 only, as TinyChat does (facts/nvila.md section 4): those inputs come out of a norm
+whose weights can absorb the factors. Activations get one static symmetric scale per tensor, the form that TensorRT accepts; it is
+searched, not the plain maximum, and the error that rounding leaves in a Linear's mean output is taken out of its bias.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def _mean_loss(weight: np.ndarray, quantised: Int8Weight, x: np.ndarray, rounded
 
 
 def quantised_layers(checkpoint: Checkpoint, pixels: np.ndarray, rows: int = 16384) -> Iterator[dict[str, Weight]]:
-    """The tower's layers in W8A8, one at a time. pixels float32 [N, 3, S, S] of calibration frames; at most `rows` patches are looked at per Linear.
+    """The tower's layers in W8A8, one at a time. pixels float32 [N, 3, S, S] of calibration frames; at most `rows` patches are looked at
+    per Linear.
 
     Raises ValueError when the activations are not finite.
     """

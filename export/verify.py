@@ -42,7 +42,10 @@ class Accuracy:
             (self.action_agreement >= MIN_AGREEMENT, f"action agreement {self.action_agreement:.3f}, at least {MIN_AGREEMENT} wanted"),
             (self.cosine_min >= MIN_COSINE, f"least cosine of a vision token {self.cosine_min:.4f}, at least {MIN_COSINE} wanted"),
             (self.cosine_mean >= MEAN_COSINE, f"mean cosine of vision tokens {self.cosine_mean:.5f}, at least {MEAN_COSINE} wanted"),
-            (ratio <= MAX_PERPLEXITY_RATIO, f"perplexity of the recorded actions is {ratio:.3f} times the reference's, at most {MAX_PERPLEXITY_RATIO} wanted"),
+            (
+                ratio <= MAX_PERPLEXITY_RATIO,
+                f"perplexity of the recorded actions is {ratio:.3f} times the reference's, at most {MAX_PERPLEXITY_RATIO} wanted",
+            ),
         )
         return [text for passed, text in checks if not passed]
 

@@ -165,7 +165,8 @@ class DaggerRun:
             self.say(f"round {number}/{stage.rounds}: {_numbers(entry)}")
         checkpoint = self.out / "checkpoint"
         shutil.rmtree(checkpoint, ignore_errors=True)
-        model.save_pretrained(checkpoint)
+        model.config.raw["model_dtype"] = "torch.float16"
+        model.half().save_pretrained(checkpoint)
         return checkpoint
 
     @staticmethod

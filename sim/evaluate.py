@@ -15,10 +15,11 @@ from typing import Literal, Protocol
 from nvila_edge import __version__
 from nvila_edge.serving.process import ServerProcess, start_server
 from sim.episodes import Dataset, Episode, load_split, split_file
+from sim.outcome import SUCCESS_M
 from sim.policies import expert_histogram, median_steps
 from sim.report import build_report
 from sim.results import Record, RunFolder, in_order
-from sim.stage import FRAME_PX, HFOV_DEG, MAX_STEPS, SUCCESS_M, StageSetup
+from sim.stage import FRAME_PX, HFOV_DEG, MAX_STEPS, StageSetup
 from sim.summary import summarise
 from sim.workers import Worker, WorkerDied
 

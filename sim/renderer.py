@@ -109,7 +109,7 @@ def _open_context() -> moderngl.Context:
 
 
 def shade(normal: np.ndarray) -> np.ndarray:
-    """Baked brightness [V] of unit normals [V, 3]: one soft lamp, half-Lambert, so that every axis direction differs and none is dark."""
+    """Baked brightness [V] of unit normals [V, 3]: one soft lamp, half-Lambert: every axis direction differs and none is dark."""
     return (0.84 + normal @ np.array([0.07, 0.10, 0.13])).astype(np.float32)
 
 
@@ -184,8 +184,8 @@ class Renderer:
         self._focal_x, self._focal_y = focal, focal * width / height
 
     def _program(self, define: str) -> moderngl.Program:
-        sources = [source.replace("#version 330", f"#version 330\n{define}", 1) for source in (_VERTEX, _FRAGMENT)]
-        return self._context.program(vertex_shader=sources[0], fragment_shader=sources[1])
+        vertex, fragment = (source.replace("#version 330", f"#version 330\n{define}", 1) for source in (_VERTEX, _FRAGMENT))
+        return self._context.program(vertex, fragment_shader=fragment)
 
     def close(self) -> None:
         """Give all GL memory back; the renderer is unusable afterwards."""
@@ -286,12 +286,7 @@ class Renderer:
 def _orthographic(x_m: float, z_m: float, width_m: float, height_m: float, low_m: float, high_m: float) -> bytes:
     """Column-major float32 [4, 4] that looks down -Y on the rectangle from (x, z); row 0 of the picture is the smallest z."""
     sx, sz, sy = 2 / width_m, 2 / height_m, -2 / (high_m - low_m)
-    rows = [
-        [sx, 0, 0, -1 - sx * x_m],
-        [0, 0, sz, -1 - sz * z_m],
-        [0, sy, 0, -1 - sy * high_m],
-        [0, 0, 0, 1],
-    ]
+    rows = [[sx, 0, 0, -1 - sx * x_m], [0, 0, sz, -1 - sz * z_m], [0, sy, 0, -1 - sy * high_m], [0, 0, 0, 1]]
     return np.array(rows, dtype=np.float32).T.tobytes()
 
 

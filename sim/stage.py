@@ -21,34 +21,26 @@ from agents.protocols import Camera, Frame
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.link import Link, LocalLink
 from sim.env import HouseEnv
-from sim.episodes import Dataset, Episode, GroundTruth, load_split
+from sim.episodes import Dataset, Episode, load_split
 from sim.expert import Expert
-from sim.geometry import Pose
 from sim.houses.house import House
 from sim.houses.library import HouseLibrary, scene_name
 from sim.maps import HouseMap, draw_map
-from sim.metrics import episode_metrics
 from sim.navmesh import NavMesh
-from sim.policies import ForwardPolicy, OraclePolicy, RandomPolicy, action_index, histogram, merged
+from sim.outcome import EpisodeError, EpisodeRecord, check_house, episode_result
+from sim.policies import ForwardPolicy, OraclePolicy, RandomPolicy
 from sim.renderer import Renderer
 from sim.results import MAPS, VIDEOS, Record, video_name
-from sim.video import VIEW_PX, Shown, Step, Story, write_video
+from sim.video import VIEW_PX, Step, Story, write_video
 
 MAX_STEPS = 500  # VLN-CE's step limit; the stop counts
-SUCCESS_M = 3.0  # VLN-CE: success is a stop nearer than this
 SWAP_M = 5.0  # a swapped instruction leads to a goal at least this far from the episode's own
 FRAME_PX, HFOV_DEG = 224, 90.0  # VLN-CE's camera
-TOLERANCE_M = 0.1  # between the dataset's start and distance and what the house gives
 PATIENCE_S = 60.0  # for the server: in a simulator a slow machine must not change results
-METRICS = ("distance_to_goal", "success", "spl", "oracle_success", "ndtw", "sdtw", "path_length", "collisions", "oracle_navigation_error")
 
 
 class Interrupted(RuntimeError):
     """The server went away during an episode, which therefore counts as not begun."""
-
-
-class EpisodeError(RuntimeError):
-    """An episode could not be played, and would not be the next time either."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +131,12 @@ class Stage:
         if instruction is None:
             return None
         env = HouseEnv(house, navmesh, self._camera_renderer)
-        _check_house(episode, env.reset(episode.start), navmesh)
-        record = _Record(env)
+        check_house(episode, env.reset(episode.start), navmesh)
+        record = EpisodeRecord(env)
         camera = TimedCamera(DarkCamera() if self.setup.black or self._client is None else env)
         self._follow(Loop(self._policy(episode, env), camera, env, self._link, _CONFIG), instruction, episode_id, record, on_decision)
         truth = self.dataset.ground_truth.get(episode_id)
-        result, distances = _result(episode, instruction, env, record, truth, house)
+        result, distances = episode_result(episode, instruction, env, record, truth, house)
         if episode_id in self.setup.videos:
             self._film(result, record, distances, house)
         timing = {
@@ -171,7 +163,7 @@ class Stage:
         assert self._client is not None, "the engine policy has a server"
         return RemotePolicy(self._client, PATIENCE_S)
 
-    def _follow(self, loop: Loop, instruction: str, episode_id: str, record: _Record, on_decision: OnDecision) -> None:
+    def _follow(self, loop: Loop, instruction: str, episode_id: str, record: EpisodeRecord, on_decision: OnDecision) -> None:
         if not self._link.wait_alive(PATIENCE_S):
             raise Interrupted(f"no server answers at {self.setup.address}")
         for event in loop.run(instruction, episode_id):
@@ -205,7 +197,7 @@ class Stage:
         rng = np.random.default_rng(np.random.SeedSequence([self.setup.seed, zlib.crc32(episode.episode_id.encode())]))
         return sorted(fitting, key=lambda other: other.episode_id)[int(rng.integers(len(fitting)))].instruction
 
-    def _film(self, result: Record, record: _Record, distances: list[float], house: House) -> None:
+    def _film(self, result: Record, record: EpisodeRecord, distances: list[float], house: House) -> None:
         if self._video_renderer is None:
             self._video_renderer = Renderer(VIEW_PX, VIEW_PX, HFOV_DEG)
         renderer = self._video_renderer
@@ -230,96 +222,3 @@ class Stage:
 
 
 _CONFIG = LoopConfig(max_primitives=MAX_STEPS, max_decisions=2 * MAX_STEPS, server_deadline_s=0.0, limits=SIMULATION)
-
-
-class _Record:
-    """What the loop's events leave behind."""
-
-    def __init__(self, env: HouseEnv) -> None:
-        self.env = env
-        self.poses: list[Pose] = [env.pose]
-        self.owners: list[int] = []  # the decision behind each primitive
-        self.shown: list[Shown] = []
-        self.trace: list[Record] = []
-        self.latency_ms: list[float] = []
-        self._stages_ms: dict[str, float] = {}
-        self.ended: Ended | None = None
-
-    def decided(self, event: Decided) -> None:
-        decision = event.decision
-        self.latency_ms.append(event.latency_ms)
-        for stage, value in decision.timing_ms.items():
-            self._stages_ms[stage] = self._stages_ms.get(stage, 0.0) + value
-        self.shown.append(
-            Shown(decision.action, decision.probability, decision.candidates, event.latency_ms if decision.timing_ms else 0.0)
-        )
-        self.trace.append(
-            {
-                "step": len(self.env.actions), "action": action_index(decision.action), "text": decision.text,
-                "probability": round(decision.probability, 4), "candidates": [round(value, 4) for value in decision.candidates],
-            }
-        )  # fmt: skip
-
-    def executed(self) -> None:
-        self.poses.append(self.env.pose)
-        self.owners.append(len(self.shown) - 1)
-
-    def stages(self) -> dict[str, float]:
-        return {stage: round(value, 2) for stage, value in sorted(self._stages_ms.items())}
-
-
-def _check_house(episode: Episode, start: Pose, navmesh: NavMesh) -> None:
-    """Houses are made from their names: one that differs from the dataset's would spoil every figure. Raises EpisodeError."""
-    distance = navmesh.geodesic(np.array(start.position_m), np.array(episode.goal))
-    told = episode.geodesic_distance_m
-    if math.dist(start.position_m, episode.start_position) > TOLERANCE_M or (math.isfinite(told) and abs(distance - told) > TOLERANCE_M):
-        raise EpisodeError(
-            f"episode {episode.episode_id}: in {episode.scene_id} the way from start to goal is {distance:.2f} m, "
-            f"the dataset says {told:.2f} m: another version of nvila-edge made it; make it again with `nvila-edge data houses`"
-        )
-
-
-def _result(
-    episode: Episode, instruction: str, env: HouseEnv, record: _Record, truth: GroundTruth | None, house: House
-) -> tuple[Record, list[float]]:
-    """The episode's line of results, and the geodesic distance to the goal at every position."""
-    field = env.navmesh.distances_to(np.array(episode.goal))
-    distances: list[float] = []
-    for index, position in enumerate(env.positions):
-        still = index > 0 and position == env.positions[index - 1]
-        distances.append(distances[-1] if still else field.distance(np.array(position)))
-    locations = [list(point) for point in (truth.locations if truth is not None else episode.reference_path)]
-    actions = [int(action) for action in env.actions]
-    metrics = episode_metrics([list(p) for p in env.positions], actions, distances, env.collided, locations, SUCCESS_M)
-    ended = record.ended
-    assert ended is not None, "the loop's last event is Ended"
-    if truth is None:  # VLN-CE measures nDTW against the ground-truth file only
-        metrics |= {"ndtw": math.nan, "sdtw": math.nan}
-    result: Record = {
-        "episode_id": episode.episode_id, "scene_id": episode.scene_id, "instruction": instruction, "actions": actions,
-        "positions": [_rounded(position) for position in env.positions], "steps": len(actions), "decisions": ended.decisions,
-        "rejections": ended.rejections,
-    }  # fmt: skip
-    result |= {name: round(metrics[name], 6) if isinstance(metrics[name], float) else metrics[name] for name in METRICS}
-    result |= {
-        "ended": ended.reason, "shortest_path_length": round(distances[0], 6), "rooms_entered": rooms_entered(house, locations),
-        "goal": _rounded(episode.goal), "reference": [_rounded(point) for point in locations],
-        "expert_actions": histogram(merged(truth.actions)) if truth is not None else [0] * 10, "trace": record.trace,
-    }  # fmt: skip
-    return result, distances
-
-
-def _rounded(point: tuple[float, ...] | list[float]) -> list[float]:
-    """To a hundredth of a millimetre: what is below is noise of the last bits."""
-    return [round(float(value), 5) for value in point]
-
-
-def rooms_entered(house: House, locations: list[list[float]]) -> int:
-    """How often a way enters another room than the one that it was in; points between rooms belong to the room before."""
-    entered, before = 0, None
-    for x, _, z in locations:
-        room = house.room_at(x, z)
-        if room is not None and before is not None and room.room_id != before:
-            entered += 1
-        before = room.room_id if room is not None else before
-    return entered

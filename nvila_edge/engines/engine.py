@@ -42,7 +42,8 @@ class Engine(Inputs):
 def load_bundle(folder: str | Path, backend: str = "onnxruntime", threads: int = 1) -> Engine:
     """Open a bundle, after checking every file's hash; backend "torch" also opens a checkpoint folder, unquantised, as the reference.
 
-    threads: cores that one pass may use. Raises BundleError (a ValueError) for a folder that cannot be used and ValueError for an unknown backend.
+    threads: cores that one pass may use. Raises BundleError (a ValueError) for a folder that cannot be used and ValueError for an unknown
+    backend.
     """
     root = Path(folder)
     if backend not in BACKENDS:
@@ -58,7 +59,9 @@ def load_bundle(folder: str | Path, backend: str = "onnxruntime", threads: int =
     except Exception as error:  # tokenizers raises bare Exception
         raise BundleError(f"{root} cannot be read ({error}); export it again (nvila-edge export CKPT OUT)") from error
     if embedding.shape != (spec.language.vocab, spec.language.hidden):
-        raise BundleError(f"{root / EMBEDDING} has shape {list(embedding.shape)}, the manifest says {[spec.language.vocab, spec.language.hidden]}")
+        raise BundleError(
+            f"{root / EMBEDDING} has shape {list(embedding.shape)}, the manifest says {[spec.language.vocab, spec.language.hidden]}"
+        )
     return Engine(spec, tokenizer, embedding, _open(root, spec, backend, threads))
 
 

@@ -90,7 +90,9 @@ def vision_weights(folder: Path, spec: EngineSpec) -> tuple[GraphWeights, GraphW
 
 
 def language_weights(folder: Path, spec: EngineSpec) -> GraphWeights:
-    """The decoder's weights (`model.layers.N..`, `model.norm.weight`, `lm_head.weight`), without the token table, which is a file of its own."""
+    """The decoder's weights (`model.layers.N..`, `model.norm.weight`, `lm_head.weight`), without the token table, which is a file of its
+    own.
+    """
     reader, language = _Reader(folder / LANGUAGE), spec.language
     heads = [language.heads * language.head_dim, *[language.kv_heads * language.head_dim] * 2]
     for index in range(language.layers):

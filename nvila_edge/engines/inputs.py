@@ -37,7 +37,9 @@ class Inputs:
         self.newline = self.embed([tokenizer.newline])
 
     def encode(self, frames: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        """uint8 RGB [N, H, W, 3] (or N arrays of any sizes) -> float32 [N, tokens, hidden], without the line break. Raises ValueError for other arrays."""
+        """uint8 RGB [N, H, W, 3] (or N arrays of any sizes) -> float32 [N, tokens, hidden], without the line break. Raises ValueError for
+        other arrays.
+        """
         if len(frames) == 0:
             raise ValueError("no frames to encode; give at least one")
         return self._encoder.encode(pixels(frames, self.spec.vision.image_size))

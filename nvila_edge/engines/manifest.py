@@ -23,7 +23,9 @@ class BundleError(ValueError):
 
 @dataclass(frozen=True)
 class Manifest:
-    """The parsed manifest. `files` maps a path within the bundle to (SHA-256, bytes); `about` keeps source, recipe, calibration and accuracy."""
+    """The parsed manifest. `files` maps a path within the bundle to (SHA-256, bytes); `about` keeps source, recipe, calibration and
+    accuracy.
+    """
 
     spec: EngineSpec
     files: dict[str, tuple[str, int]]

@@ -1,7 +1,8 @@
 """Sessions: one instruction being followed. Every decision scores all ten actions in one pass over the language model.
 
-The pass holds the newest frame and the answer tree (nvila_edge/engines/tree.py); logits are read where the grammar branches. The answer is greedy over
-branches: the best verb, then the best amount of that verb; its probability is the product of the renormalised branch probabilities.
+The pass holds the newest frame and the answer tree (nvila_edge/engines/tree.py); logits are read where the grammar branches. The answer
+is greedy over branches: the best verb, then the best amount of that verb; its probability is the product of the renormalised branch
+probabilities.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ def checked_tokens(engine: Engine, tokens: np.ndarray, most: int) -> np.ndarray:
     vision = engine.spec.vision
     wanted = (vision.tokens, vision.out_hidden)
     if tokens.ndim != 3 or tokens.shape[1:] != wanted or not 1 <= len(tokens) <= most:
-        raise ValueError(f"tokens have shape {list(tokens.shape)}; this model takes [1..{most}, {wanted[0]}, {wanted[1]}]: encode frames with this engine")
+        raise ValueError(
+            f"tokens have shape {list(tokens.shape)}; this model takes [1..{most}, {wanted[0]}, {wanted[1]}]: "
+            "encode frames with this engine"
+        )
     if not np.isfinite(tokens).all():
         raise ValueError("tokens hold values that are not finite; encode the frame again")
     return tokens.astype(np.float32, copy=False)
@@ -61,8 +65,9 @@ def _decision(probabilities: np.ndarray, chosen: int, started_s: float) -> Decis
 class StreamSession:
     """The `stream` profile: the instruction's keys and values stay, those of the last `frames` blocks live in a ring of slots.
 
-    A block is frame tokens, a line break and the answer. It sees the instruction and the last `frames` blocks, itself included. The end of an answer
-    that the grammar forced is not run when it is given but as the beginning of the next pass ("pending"), where it still sees its own block's window.
+    A block is frame tokens, a line break and the answer. It sees the instruction and the last `frames` blocks, itself included. The end
+    of an answer that the grammar forced is not run when it is given but as the beginning of the next pass ("pending"), where it still
+    sees its own block's window.
     Replaying a decision runs exactly the pass that the decision ran: a rebuilt session answers bit for bit as the lost one would have.
     """
 
@@ -85,7 +90,9 @@ class StreamSession:
         return self._answer(tokens, None)
 
     def replay(self, tokens: np.ndarray, action: Action) -> Decision:
-        """What the model answers to tokens [1, k, H], going on as if it had been `action`, one of ACTIONS. Raises ValueError for another action."""
+        """What the model answers to tokens [1, k, H], going on as if it had been `action`, one of ACTIONS. Raises ValueError for another
+        action.
+        """
         if action not in ACTIONS:
             raise ValueError(f"{action} is not one of the ten actions; a session can only replay what it could have answered")
         return self._answer(tokens, ACTIONS.index(action))
@@ -113,7 +120,9 @@ class StreamSession:
         return engine.backend.prefill(embeds, positions, self._mask(fixed), self._cache, reads)
 
     def _mask(self, fixed: int) -> np.ndarray:
-        """[T, capacity + T]: pending rows see their own block's window, the rest one block less of the past; tree rows see their ancestors."""
+        """[T, capacity + T]: pending rows see their own block's window, the rest one block less of the past; tree rows see their
+        ancestors.
+        """
         pending, width = len(self._pending), fixed + len(self._tree)
         past = np.full((width, self._cache.capacity), UNSEEN)
         past[:, self._opening] = 0
@@ -160,7 +169,9 @@ class WindowSession:
         self._cache.write(new, list(range(len(head))), self._cache.take(len(head)))
 
     def decide(self, tokens: np.ndarray) -> Decision:
-        """tokens float [1..frames, k, H], oldest first; shorter histories are padded with black frames in front, as the checkpoints were trained."""
+        """tokens float [1..frames, k, H], oldest first; shorter histories are padded with black frames in front, as the checkpoints were
+        trained.
+        """
         started = time.perf_counter()
         engine, tree = self._engine, self._engine.tree
         tokens = checked_tokens(engine, tokens, most=engine.spec.frames)

@@ -111,7 +111,10 @@ def spec_of_checkpoint(path: str | Path) -> EngineSpec:
     if config.projector not in _PROJECTORS:
         raise CheckpointError(f"projector type {config.projector!r} cannot be exported; known: {', '.join(sorted(_PROJECTORS))}")
     return EngineSpec(
-        _vision_spec(vision, config.projector, config.select_layer, language), _language_spec(language), config.prompt_profile, config.num_video_frames
+        _vision_spec(vision, config.projector, config.select_layer, language),
+        _language_spec(language),
+        config.prompt_profile,
+        config.num_video_frames,
     )
 
 

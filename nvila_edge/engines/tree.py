@@ -8,7 +8,8 @@ from nvila_edge.navigation.grammar import ActionTrie
 
 
 class AnswerTree:
-    """The nodes of a trie that lie on the way to a branch, ready for tree attention; tails that the grammar forces are never run for scoring.
+    """The nodes of a trie that lie on the way to a branch, ready for tree attention; tails that the grammar forces are never run for
+    scoring.
 
     tokens, depths int64 [n] of the nodes run; sees bool [n, n]: a node sees itself and its ancestors;
     reads int [branches]: the row of the tree whose logits score a branch, -1 for the last position before the tree.

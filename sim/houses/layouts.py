@@ -100,7 +100,7 @@ def _sliced(rng: np.random.Generator) -> list[Cell]:
 
 def _long_side(rng: np.random.Generator) -> list[Cell]:
     """One row of rooms along a hallway, and a room across its end."""
-    count = int(rng.integers(3, 6))
+    count = int(rng.integers(3, 5))
     width, end = snap(count * rng.uniform(3.0, 3.7)), snap(rng.uniform(3.6, 4.6))
     z1 = snap(rng.uniform(4.0, 5.2))
     z2 = snap(z1 + rng.uniform(1.7, 2.1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.spatial import KDTree
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 Rgb = tuple[int, int, int]
@@ -159,12 +160,9 @@ def hexagons(rgb: Rgb, joint_rgb: Rgb, count: int) -> Draw:
 
 def nearest_two(centres: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distances to the nearest and second nearest centre on the torus, and the nearest's index; each [size, size]."""
-    x, y = axes(size)
-    delta = np.abs(np.stack([x, y], -1)[:, :, None] - centres)
-    distance = np.linalg.norm(np.minimum(delta, 1 - delta), axis=-1)
-    order = np.argpartition(distance, 1, axis=-1)
-    pair = np.take_along_axis(distance, order[..., :2], -1)
-    return pair[..., 0], pair[..., 1], order[..., 0]
+    found = KDTree(centres % 1.0, boxsize=1.0).query(np.stack(axes(size), -1), k=2)
+    distance, index = (np.asarray(values) for values in found)
+    return distance[..., 0], distance[..., 1], index[..., 0]
 
 
 def flagstones(rgb: Rgb, joint_rgb: Rgb, count: int, spread: float) -> Draw:
@@ -183,9 +181,9 @@ def terrazzo(rgb: Rgb) -> Draw:
     chips = np.array([(150, 92, 80), (96, 110, 118), (214, 180, 120), (120, 140, 112), (244, 242, 238)], float)
 
     def draw(rng: np.random.Generator, size: int) -> np.ndarray:
-        first, _, owner = nearest_two(rng.uniform(0, 1, (90, 2)), size)
-        radius = rng.uniform(0.012, 0.035, 90)[owner]
-        return np.where((first < radius)[..., None], chips[rng.integers(0, len(chips), 90)][owner], tint(rgb, 0.02 * noise(rng, size, 24)))
+        first, _, owner = nearest_two(rng.uniform(0, 1, (220, 2)), size)
+        radius = rng.uniform(0.005, 0.02, 220)[owner]
+        return np.where((first < radius)[..., None], chips[rng.integers(0, len(chips), 220)][owner], tint(rgb, 0.02 * noise(rng, size, 24)))
 
     return draw
 

@@ -17,6 +17,7 @@ from sim.houses.support import free_top
 
 HANG_CENTRE_M = {"painting": 1.5, "mirror": 1.45, "clock": 1.85}
 CHAIR_TUCK_M = 0.12
+TIGHT = ("bedroom", "kitchen")  # what they need fails most often: find out before the rest is built
 RUG_TOP_M = 0.01  # thicker rugs sink into the floor
 PAIRED = ("chair", "nightstand", "bookshelf", "kitchen counter", "washing machine")  # look alike within a room
 
@@ -53,7 +54,8 @@ class Furnisher:
 
     def furnish(self, target: int) -> bool:
         """Fill the house with about `target` pieces; False when a room lacks what makes it recognisable."""
-        for space in self.spaces:
+        tight_first = sorted(self.spaces, key=lambda space: space.room.kind not in TIGHT)
+        for space in tight_first:
             for step in ESSENTIALS[space.room.kind]:
                 if self.rng.random() < step.chance and not self.place(space, step) and step.needed:
                     return False

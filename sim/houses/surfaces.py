@@ -23,6 +23,9 @@ CEILING_COLOUR = (0.97, 0.97, 0.95)
 CAP_COLOUR = (0.30, 0.30, 0.33)  # tops of walls: only the map from above sees them
 OUTSIDE_COLOUR = (0.78, 0.74, 0.68)
 TILE_M = 1.0
+# Habitat puts the agent on multiples of 0.2 m above a scene's lowest geometry, rounded up (facts/vln-ce.md 2.7.2): with the foundation's
+# underside here the feet are 3 cm above the floor; a bare floor at 0 would lift them by 20 cm, and rugs by a step below -0.18.
+FOUNDATION_M = -0.17
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,13 @@ def _ceiling(builder: MeshBuilder, rect: Rect, thing: int) -> None:
             builder.quad(corners, (0.0, -1.0, 0.0), shade[:, None] * np.asarray(CEILING_COLOUR), thing, lit=(0.0, 0.0, 1.0))
 
 
+def _foundation(builder: MeshBuilder, rect: Rect, thing: int) -> None:
+    """The underside of the house below a room."""
+    x0, z0, x1, z1 = rect
+    corners = np.array([[x0, FOUNDATION_M, z0], [x1, FOUNDATION_M, z0], [x1, FOUNDATION_M, z1], [x0, FOUNDATION_M, z1]])
+    builder.quad(corners, (0.0, -1.0, 0.0), OUTSIDE_COLOUR, thing)
+
+
 def _threshold(builder: MeshBuilder, plan: Plan, door: Door, style: Style, thing: int) -> None:
     """The floor between the two walls of a doorway."""
     w, t = (door.width_m / 2, plan.wall_m / 2) if door.axis == "x" else (plan.wall_m / 2, door.width_m / 2)
@@ -262,6 +272,7 @@ def build_surfaces(
         rect = grown(room.rect, -plan.wall_m / 2)
         _floor(builder, rect, style, [solid for solid in solids if overlap(solid, rect)], ids.floors[room.room_id])
         _ceiling(builder, rect, ids.ceilings[room.room_id])
+        _foundation(builder, grown(room.rect, plan.wall_m / 2), ids.wall)
         for quarter in range(4):
             _inner_wall(builder, plan, room, quarter, style, ids.wall)
     for door, colour in zip(plan.doors, door_colours, strict=True):

@@ -252,7 +252,7 @@ def test_glb_holds_the_same_house(tmp_path: Path) -> None:
 def test_the_navmesh_has_one_island_on_the_floor(name: str) -> None:
     house = house_of(name)
     mesh = NavMesh.from_triangles(house.triangle_soup)
-    assert sum(island.y_min_m < 0.5 for island in mesh.islands()) == 1
+    assert sum(island.y_min_m < 0.25 for island in mesh.islands()) == 1  # voxels of 0.2 m; beds and tables are islands higher up
     middles = [np.array([door.centre[0], 0.0, door.centre[1]]) for door in house.doors]
     assert all(mesh.is_navigable(point) for point in middles)
     assert all(np.isfinite(mesh.geodesic(middles[0], point)) for point in middles)

@@ -12,7 +12,9 @@ BACKENDS = ("onnxruntime", "torch")
 
 
 class Backend(Protocol):
-    """Three calls over a vision and a language graph. Shapes: N frames, S pixels, k tokens, H hidden, T positions, C cache slots, K asked rows."""
+    """Three calls over a vision and a language graph. Shapes: N frames, S pixels, k tokens, H hidden, T positions, C cache slots, K asked
+    rows.
+    """
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
         """float32 [N, 3, S, S] -> float32 [N, k, H]."""
@@ -21,8 +23,8 @@ class Backend(Protocol):
     def prefill(
         self, embeds: np.ndarray, positions: np.ndarray, mask: np.ndarray, past: KeyValueCache, logit_positions: np.ndarray
     ) -> tuple[np.ndarray, NewKeyValues]:
-        """embeds float32 [T, H], positions int64 [T], mask float32 [T, C+T] (additive), logit_positions int64 [K] -> logits float32 [K, vocab]
-        and the keys and values of the T positions."""
+        """embeds float32 [T, H], positions int64 [T], mask float32 [T, C+T] (additive), logit_positions int64 [K] -> logits float32 [K,
+        vocab] and the keys and values of the T positions."""
         ...
 
     def step(

@@ -14,7 +14,9 @@ from nvila_edge.engines.spec import EngineSpec
 
 
 def adds_int8_in_16_bits() -> bool:
-    """Whether this processor is an x86 without VNNI: there, ONNX Runtime's default INT8 kernels add pairs of products in 16 bits and may overflow."""
+    """Whether this processor is an x86 without VNNI: there, ONNX Runtime's default INT8 kernels add pairs of products in 16 bits and may
+    overflow.
+    """
     if platform.machine().lower() not in ("x86_64", "amd64", "i386", "i686"):
         return False
     try:
@@ -31,12 +33,19 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the cores are shared with a robot or a simulator
+    # INT4 weights are multiplied with float activations: the default would round activations to INT8 too, and then answers differ from
+    # torch's tions.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
     if adds_int8_in_16_bits():  # exact kernels instead, at about 1.6x the time (measured with a tower of 6 layers, width 192)
         options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own unrelated classes
         raise BundleError(f"ONNX Runtime cannot open {path}: {error}; export the bundle again or upgrade onnxruntime") from error
+
+
+def run(session: onnxruntime.InferenceSession, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """All outputs of one run."""
+    return [np.asarray(output) for output in session.run(None, feed)]
 
 
 class OnnxVision:
@@ -47,7 +56,7 @@ class OnnxVision:
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
         """float32 [N, 3, S, S] -> float32 [N, k, H]; one frame at a time, so that a frame's tokens never depend on its company."""
-        return np.concatenate([self._vision.run(None, {"pixels": frame[None]})[0] for frame in pixels])
+        return np.concatenate([run(self._vision, {"pixels": frame[None]})[0] for frame in pixels])
 
 
 class OnnxRuntimeBackend(OnnxVision):
@@ -71,7 +80,7 @@ class OnnxRuntimeBackend(OnnxVision):
         for layer in range(self._spec.language.layers):
             feed[f"past_key.{layer}"] = past.keys[layer]
             feed[f"past_value.{layer}"] = past.values[layer]
-        logits, *present = self._language.run(None, feed)
+        logits, *present = run(self._language, feed)
         return logits, NewKeyValues(present[0::2], present[1::2])
 
     step = prefill

@@ -1,4 +1,6 @@
-"""The torch backend: the unquantised reference over a checkpoint folder, or a bundle's own quantised weights, dequantised, in the same modules."""
+"""The torch backend: the unquantised reference over a checkpoint folder, or a bundle's own quantised weights, dequantised, in the same
+modules.
+"""
 
 from __future__ import annotations
 
@@ -78,9 +80,10 @@ def open_quantised(folder: Path, spec: EngineSpec, threads: int) -> TorchBackend
 
 def _fill(module: nn.Module, weights: GraphWeights) -> None:
     state = {name: torch.from_numpy(np.array(value)) for name, value in weights.state.items()}
-    result = module.load_state_dict(state, strict=False)
-    missing = [name for name in result.missing_keys if not name.endswith(".bias")]
-    assert not missing and not result.unexpected_keys, (missing, result.unexpected_keys)
+    for name, value in module.state_dict().items():
+        if name.endswith("_proj.bias"):  # Llama has none where Qwen2 has one
+            state.setdefault(name, torch.zeros_like(value))
+    module.load_state_dict(state)
     for name, scale in weights.input_scales.items():
         module.get_submodule(name).register_forward_pre_hook(_rounding(scale))
 
@@ -96,8 +99,8 @@ def _rounding(scale: float) -> Any:
 
 def _vision_config(spec: VisionSpec) -> dict[str, Any]:
     return {
-        "hidden_size": spec.hidden, "intermediate_size": spec.intermediate, "num_hidden_layers": spec.layers, "num_attention_heads": spec.heads,
-        "image_size": spec.image_size, "patch_size": spec.patch, "layer_norm_eps": spec.eps, "hidden_act": "gelu_pytorch_tanh",
+        "hidden_size": spec.hidden, "intermediate_size": spec.intermediate, "num_hidden_layers": spec.layers,
+        "num_attention_heads": spec.heads, "image_size": spec.image_size, "patch_size": spec.patch, "layer_norm_eps": spec.eps, "hidden_act": "gelu_pytorch_tanh",
         "vision_use_head": False,
     }  # fmt: skip
 

@@ -50,15 +50,13 @@ def diamond_rug(s: Sketch, k: Kit) -> None:
             s.slab([(0, x - a), (b, x), (0, x + a), (-b, x)], "y", 0.004, y, paint)
 
 
-def hide_rug(s: Sketch, k: Kit) -> None:
-    """A free shape like a hide."""
-    w, d = k.between(1.5, 1.9), k.between(1.2, 1.4)
-    radii = (0.95, 0.7, 1.0, 0.62, 0.72, 1.0, 0.68, 1.0, 0.72, 0.62, 1.0, 0.7)
-    angles = np.arange(12) * 2 * np.pi / 12
-    for scale, y, paint in ((1.0, 0.008, Paint(k.main, "carpet", 0.4)), (0.55, 0.010, Paint(shade(k.main, 1.35), "carpet", 0.4))):
-        s.slab(
-            [(float(np.cos(a)) * r * d / 2 * scale, float(np.sin(a)) * r * w / 2 * scale) for a, r in zip(angles, radii)], "y", 0, y, paint
-        )
+def scalloped_rug(s: Sketch, k: Kit) -> None:
+    """An oval with a scalloped edge and a plain middle."""
+    w, d = k.between(1.5, 2.0), k.between(1.1, 1.4)
+    angles = np.arange(32) * 2 * np.pi / 32
+    for scale, y, paint in ((1.0, 0.008, Paint(k.main, "carpet", 0.4)), (0.6, 0.010, Paint(shade(k.main, 1.35), "carpet", 0.4))):
+        reach = [scale * (0.94 + 0.06 * float(np.cos(8 * a))) for a in angles]
+        s.slab([(float(np.cos(a)) * r * d / 2, float(np.sin(a)) * r * w / 2) for a, r in zip(angles, reach)], "y", 0, y, paint)
 
 
 def _earth(s: Sketch, k: Kit, y: float, r: float) -> None:
@@ -76,8 +74,8 @@ def _earth(s: Sketch, k: Kit, y: float, r: float) -> None:
         (-0.2, 4.4, 0.38),
         (0.1, 5.3, 0.25),
     ):
-        x, yy, z = (r * 0.74 * float(v) for v in (np.cos(lat) * np.cos(lon), np.sin(lat), np.cos(lat) * np.sin(lon)))
-        ball.sphere((x, yy, z), r * size, land, 6, 4)
+        x, yy, z = (r * 0.64 * float(v) for v in (np.cos(lat) * np.cos(lon), np.sin(lat), np.cos(lat) * np.sin(lon)))
+        ball.sphere((x, yy, z), r * (size + 0.08), land, 6, 4)
     s.join(ball, (0, y, 0), roll=23)
 
 
@@ -218,7 +216,7 @@ def column_aquarium(s: Sketch, k: Kit) -> None:
 
 
 MODELS = {
-    "rug": ((bordered_rug, striped_rug, round_rug), (diamond_rug, hide_rug)),
+    "rug": ((bordered_rug, striped_rug, round_rug), (diamond_rug, scalloped_rug)),
     "globe": ((floor_globe,), (cradle_globe,)),
     "fireplace": ((mantel_fireplace, brick_fireplace), (stove_fireplace, modern_fireplace)),
     "aquarium": ((cabinet_aquarium, stand_aquarium), (column_aquarium,)),

@@ -120,7 +120,7 @@ class Sketch:
         rims = []
         for angle in np.arange(sides) * 2 * np.pi / sides:
             out = np.array([0.0, np.cos(angle), np.sin(angle)])
-            small = _circle(section)
+            small = _circle(section)[::-1]
             rims.append(
                 (out * radius + thickness * (small[:, :1] * out + small[:, 1:] * np.array([1.0, 0, 0]))) @ turn + np.asarray(centre)
             )

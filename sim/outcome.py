@@ -1,0 +1,119 @@
+"""What an episode leaves behind: the loop's events as a record, and the line of results that follows from it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from agents.events import Decided, Ended
+from sim.env import HouseEnv
+from sim.episodes import Episode, GroundTruth
+from sim.geometry import Pose
+from sim.houses.house import House
+from sim.metrics import episode_metrics
+from sim.navmesh import NavMesh
+from sim.policies import action_index, histogram, merged
+from sim.results import Record
+from sim.video import Shown
+
+SUCCESS_M = 3.0  # VLN-CE: success is a stop nearer than this
+TOLERANCE_M = 0.1  # between the dataset's start and distance and what the house gives
+METRICS = ("distance_to_goal", "success", "spl", "oracle_success", "ndtw", "sdtw", "path_length", "collisions", "oracle_navigation_error")
+
+
+class EpisodeError(RuntimeError):
+    """An episode could not be played, and would not be the next time either."""
+
+
+class EpisodeRecord:
+    """What the loop's events leave behind."""
+
+    def __init__(self, env: HouseEnv) -> None:
+        self.env = env
+        self.poses: list[Pose] = [env.pose]
+        self.owners: list[int] = []  # the decision behind each primitive
+        self.shown: list[Shown] = []
+        self.trace: list[Record] = []
+        self.latency_ms: list[float] = []
+        self._stages_ms: dict[str, float] = {}
+        self.ended: Ended | None = None
+
+    def decided(self, event: Decided) -> None:
+        decision = event.decision
+        self.latency_ms.append(event.latency_ms)
+        for stage, value in decision.timing_ms.items():
+            self._stages_ms[stage] = self._stages_ms.get(stage, 0.0) + value
+        self.shown.append(
+            Shown(decision.action, decision.probability, decision.candidates, event.latency_ms if decision.timing_ms else 0.0)
+        )
+        self.trace.append(
+            {
+                "step": len(self.env.actions), "action": action_index(decision.action), "text": decision.text,
+                "probability": round(decision.probability, 4), "candidates": [round(value, 4) for value in decision.candidates],
+            }
+        )  # fmt: skip
+
+    def executed(self) -> None:
+        self.poses.append(self.env.pose)
+        self.owners.append(len(self.shown) - 1)
+
+    def stages(self) -> dict[str, float]:
+        return {stage: round(value, 2) for stage, value in sorted(self._stages_ms.items())}
+
+
+def check_house(episode: Episode, start: Pose, navmesh: NavMesh) -> None:
+    """Houses are made from their names: one that differs from the dataset's would spoil every figure. Raises EpisodeError."""
+    distance = navmesh.geodesic(np.array(start.position_m), np.array(episode.goal))
+    told = episode.geodesic_distance_m
+    if math.dist(start.position_m, episode.start_position) > TOLERANCE_M or (math.isfinite(told) and abs(distance - told) > TOLERANCE_M):
+        raise EpisodeError(
+            f"episode {episode.episode_id}: in {episode.scene_id} the way from start to goal is {distance:.2f} m, "
+            f"the dataset says {told:.2f} m: another version of nvila-edge made it; make it again with `nvila-edge data houses`"
+        )
+
+
+def episode_result(
+    episode: Episode, instruction: str, env: HouseEnv, record: EpisodeRecord, truth: GroundTruth | None, house: House
+) -> tuple[Record, list[float]]:
+    """The episode's line of results, and the geodesic distance to the goal at every position."""
+    field = env.navmesh.distances_to(np.array(episode.goal))
+    distances: list[float] = []
+    for index, position in enumerate(env.positions):
+        still = index > 0 and position == env.positions[index - 1]
+        distances.append(distances[-1] if still else field.distance(np.array(position)))
+    locations = [list(point) for point in (truth.locations if truth is not None else episode.reference_path)]
+    actions = [int(action) for action in env.actions]
+    metrics = episode_metrics([list(p) for p in env.positions], actions, distances, env.collided, locations, SUCCESS_M)
+    ended = record.ended
+    assert ended is not None, "the loop's last event is Ended"
+    if truth is None:  # VLN-CE measures nDTW against the ground-truth file only
+        metrics |= {"ndtw": math.nan, "sdtw": math.nan}
+    result: Record = {
+        "episode_id": episode.episode_id, "scene_id": episode.scene_id, "instruction": instruction, "actions": actions,
+        "positions": [_rounded(position) for position in env.positions], "steps": len(actions), "decisions": ended.decisions,
+        "rejections": ended.rejections,
+    }  # fmt: skip
+    result |= {name: round(metrics[name], 6) if isinstance(metrics[name], float) else metrics[name] for name in METRICS}
+    result |= {
+        "ended": ended.reason, "shortest_path_length": round(distances[0], 6), "rooms_entered": rooms_entered(house, locations),
+        "goal": _rounded(episode.goal), "reference": [_rounded(point) for point in locations],
+        "expert_actions": histogram(merged(truth.actions)) if truth is not None else [0] * 10, "trace": record.trace,
+    }  # fmt: skip
+    return result, distances
+
+
+def _rounded(point: tuple[float, ...] | list[float]) -> list[float]:
+    """To a hundredth of a millimetre: what is below is noise of the last bits."""
+    return [round(float(value), 5) for value in point]
+
+
+def rooms_entered(house: House, locations: list[list[float]]) -> int:
+    """How often a way enters another room than the one that it was in; points between rooms belong to the room before."""
+    entered, before = 0, None
+    for x, _, z in locations:
+        room = house.room_at(x, z)
+        if room is not None and before is not None and room.room_id != before:
+            entered += 1
+        before = room.room_id if room is not None else before
+    return entered

@@ -1,0 +1,125 @@
+"""Whole exports: what is in a bundle, how close it is to the checkpoint, and what happens when something is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from export.calibration import Recording, read_recordings, write_recording
+from export.exporter import export_bundle
+from export.verify import Accuracy, verify_bundle
+from nvila_edge.engines import load_bundle
+from nvila_edge.engines.manifest import read_manifest
+from nvila_edge.model.checkpoint import CheckpointError
+from tests.tiny import TEXTS, tiny_frames
+
+
+def recordings(n: int, decisions: int = 12, seed: int = 0) -> list[Recording]:
+    rng = np.random.default_rng(seed)
+    return [Recording(TEXTS[i % 2], tiny_frames(decisions, seed=seed + i), rng.integers(1, 10, decisions)) for i in range(n)]
+
+
+@pytest.fixture(scope="module")
+def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("export") / "bundle"
+    export_bundle(checkpoint, out, recordings(4), accuracy_on=recordings(1, seed=50))
+    return out
+
+
+def test_the_quantised_bundle_is_close_to_the_checkpoint(bundle: Path, checkpoint: Path):
+    accuracy = verify_bundle(bundle, checkpoint, recordings(3, seed=100))
+    assert accuracy.cosine_min > 0.99 and accuracy.cosine_mean > 0.999
+    assert accuracy.action_agreement > 0.7 and accuracy.probability_mean < 0.03  # random weights: INT4's worst case
+
+
+def test_torch_runs_the_same_quantised_weights(bundle: Path):
+    engines = [load_bundle(bundle, backend) for backend in ("onnxruntime", "torch")]
+    frames = tiny_frames(6, seed=9)
+    tokens = [engine.encode(frames) for engine in engines]
+    assert np.abs(tokens[0] - tokens[1]).max() < 0.05 * np.abs(tokens[0]).max()
+    sessions = [engine.session(TEXTS[0]) for engine in engines]
+    for i in range(6):
+        answers = [session.decide(tokens[0][i : i + 1]) for session in sessions]
+        assert np.abs(np.array(answers[0].candidates) - np.array(answers[1].candidates)).max() < 0.005
+
+
+def test_every_quantised_linear_runs_in_integer_arithmetic(bundle: Path, tmp_path: Path):
+    for name, fused, linears in (("vision.onnx", "MatMulIntegerToFloat", 2 * 4), ("language.onnx", "MatMulNBits", 3 * 4)):
+        options = onnxruntime.SessionOptions()
+        options.optimized_model_filepath = str(tmp_path / name)
+        options.log_severity_level = 3
+        onnxruntime.InferenceSession(str(bundle / name), options)
+        assert Counter(node.op_type for node in onnx.load(tmp_path / name).graph.node)[fused] == linears
+
+
+def test_the_manifest_tells_where_a_bundle_comes_from(bundle: Path):
+    manifest = read_manifest(bundle)
+    assert set(manifest.files) == {"vision.onnx", "language.onnx", "embedding.npy", "tokenizer.json"}
+    assert manifest.about["recipe"]["vision"] == "w8a8" and manifest.about["calibration"]["decisions"] == 48
+    assert 0 <= manifest.about["accuracy"]["action_agreement"] <= 1
+    content = json.loads((bundle / "manifest.json").read_text())
+    assert content["prompt_profile"] == "stream" and content["history_rule"]["frames"] == 8
+
+
+def test_progress_counts_layers(checkpoint: Path, tmp_path: Path):
+    seen: list[tuple[str, int, int]] = []
+    export_bundle(checkpoint, tmp_path / "b", [], "fp16", "fp16", progress=lambda *step: seen.append(step))
+    assert ("vision", 2, 2) in seen and ("language", 3, 3) in seen
+    assert seen[-1][0].startswith("exported in")
+
+
+def test_a_failed_export_leaves_nothing_and_an_old_bundle_untouched(bundle: Path, checkpoint: Path, tmp_path: Path):
+    before = read_manifest(bundle).files
+    broken = [Recording(TEXTS[0], tiny_frames(20), np.full(20, 3))]
+
+    def stop_midway(what: str, done: int, total: int) -> None:
+        if what == "language":
+            raise OSError(28, "No space left on device")
+
+    for out in (bundle, tmp_path / "fresh"):
+        with pytest.raises(OSError, match="No space"):
+            export_bundle(checkpoint, out, broken, progress=stop_midway)
+    assert read_manifest(bundle).files == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_user_mistakes_name_their_mend(checkpoint: Path, tmp_path: Path):
+    with pytest.raises(ValueError, match="w8a8, fp16, fp32"):
+        export_bundle(checkpoint, tmp_path / "b", [], vision="int8")
+    with pytest.raises(ValueError, match="at least 16"):
+        export_bundle(checkpoint, tmp_path / "b", recordings(1))
+    with pytest.raises(CheckpointError, match="no config.json"):
+        export_bundle(tmp_path, tmp_path / "b", [], "fp16", "fp16")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(ValueError, match="not a bundle"):
+        export_bundle(checkpoint, tmp_path / "mine", [], "fp16", "fp16")
+    assert (tmp_path / "mine" / "notes.txt").exists()
+
+
+def test_recordings_survive_a_round_trip_and_bad_ones_are_named(tmp_path: Path):
+    with pytest.raises(ValueError, match="no .npz"):
+        read_recordings(tmp_path)
+    original = recordings(1)[0]
+    write_recording(tmp_path / "a.npz", original)
+    (found,) = read_recordings(tmp_path)
+    assert found.instruction == original.instruction and np.array_equal(found.frames, original.frames)
+    (tmp_path / "b.npz").write_bytes(b"not a zip")
+    with pytest.raises(ValueError, match="b.npz is not a readable recording"):
+        read_recordings(tmp_path)
+    write_recording(tmp_path / "b.npz", Recording("go", original.frames, np.full(12, 10)))
+    with pytest.raises(ValueError, match="below 10"):
+        read_recordings(tmp_path)
+
+
+def test_the_gate_names_what_failed():
+    good = Accuracy(100, 0.97, 0.1, 0.01, 0.995, 0.9995, 2.0, 2.02)
+    assert good.failures() == []
+    bad = Accuracy(100, 0.90, 0.1, 0.01, 0.95, 0.9995, 2.0, 2.5)
+    assert [text.split()[0] for text in bad.failures()] == ["action", "least", "perplexity"]

@@ -1,0 +1,128 @@
+"""Opening bundles: what is wrong with one is said before anything runs. And free text, the window profile, lazy imports."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.exporter import export_bundle
+from nvila_edge.engines import BundleError, Engine, load_bundle
+from nvila_edge.model.nvila import NVILA
+from nvila_edge.navigation.actions import ACTIONS
+from tests.tiny import TEXTS, save_tiny_checkpoint, tiny_frames
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A `navila` checkpoint and its bundle, unquantised."""
+    folder = tmp_path_factory.mktemp("navila")
+    checkpoint = save_tiny_checkpoint(folder / "checkpoint", "navila")
+    export_bundle(checkpoint, folder / "bundle", [], "fp32", "fp32")
+    return checkpoint, folder / "bundle"
+
+
+@pytest.fixture()
+def bundle(made: tuple[Path, Path], tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    for source in made[1].iterdir():
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+    return tmp_path
+
+
+def edit(bundle: Path, **changes: object) -> None:
+    content = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps({**content, **changes}))
+
+
+def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path):
+    with pytest.raises(BundleError, match="nvila-edge export CKPT"):
+        load_bundle(tmp_path)
+
+
+def test_older_and_newer_formats_name_the_way_out(bundle: Path):
+    edit(bundle, format=0)
+    with pytest.raises(BundleError, match="it is older; export it again"):
+        load_bundle(bundle)
+    edit(bundle, format=99)
+    with pytest.raises(BundleError, match="it is newer; upgrade nvila-edge"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 1, "spec": 3, "files": {}}', '{"format": "1"}'])
+def test_a_damaged_manifest_is_called_corrupt(bundle: Path, text: str):
+    (bundle / "manifest.json").write_text(text)
+    with pytest.raises(BundleError, match="corrupt"):
+        load_bundle(bundle)
+
+
+def test_missing_cut_off_and_changed_files_are_told_apart(bundle: Path):
+    path = bundle / "language.onnx"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(BundleError, match="cut off"):
+        load_bundle(bundle)
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(BundleError, match="SHA-256"):
+        load_bundle(bundle)
+    path.unlink()
+    with pytest.raises(BundleError, match=r"lacks language\.onnx"):
+        load_bundle(bundle)
+
+
+def test_a_manifest_may_not_reach_out_of_its_folder(bundle: Path):
+    files = json.loads((bundle / "manifest.json").read_text())["files"]
+    edit(bundle, files={**files, "../secret": {"sha256": "0", "bytes": 1}})
+    with pytest.raises(BundleError, match="outside"):
+        load_bundle(bundle)
+
+
+def test_generate_equals_the_model(made: tuple[Path, Path]):
+    model, engine = NVILA.from_pretrained(made[0], dtype="float32"), load_bundle(made[1])
+    frames = list(tiny_frames(3))
+    for prompt, media in (
+        ("where is the sofa", {}),
+        ("<image>\nwhat is on the left", {"images": frames[:1]}),
+        ("<vila/video> what happened", {"video": frames}),
+    ):
+        assert engine.generate(prompt, max_new_tokens=12, **media) == model.generate(prompt, max_new_tokens=12, **media)
+    with pytest.raises(ValueError, match="one mark for each"):
+        engine.generate("no mark", images=frames)
+
+
+def test_a_window_is_scored_as_the_model_would(made: tuple[Path, Path]):
+    model, engine = NVILA.from_pretrained(made[0], dtype="float32"), load_bundle(made[1])
+    frames = tiny_frames(5)
+    decision = engine.session(TEXTS[0]).decide(engine.encode(frames))
+    window = [np.zeros((128, 128, 3), np.uint8)] * 3 + list(frames)  # padded on the left with black
+    logits = model.logits(engine.profile.user_text(TEXTS[0]), images=window)[-1]
+    root = engine.tree.trie.branches[0]
+    allowed = np.exp(logits[list(root.tokens)].astype(np.float64))
+    assert decision.candidates[0] == pytest.approx(float(allowed[0] / allowed.sum()), rel=0.02)
+    assert sum(decision.candidates) == pytest.approx(1) and decision.action in ACTIONS
+
+
+def test_a_window_session_answers_the_same_whatever_came_before(made: tuple[Path, Path]):
+    engine: Engine = load_bundle(made[1])
+    tokens = engine.encode(tiny_frames(8))
+    session = engine.session(TEXTS[1])
+    first = session.decide(tokens).candidates
+    session.decide(tokens[:3])
+    assert session.decide(tokens).candidates == first
+    with pytest.raises(ValueError, match=r"\[1..8, 4, 128\]"):
+        session.decide(np.concatenate([tokens, tokens]))
+
+
+def test_loading_and_deciding_needs_no_torch(made: tuple[Path, Path]):
+    script = (
+        "import sys, numpy\nimport nvila_edge, nvila_edge.engines\nassert not {'torch', 'onnxruntime', 'onnx'} & set(sys.modules)\n"
+        f"engine = nvila_edge.engines.load_bundle({str(made[1])!r})\n"
+        "engine.session('go to the sofa').decide(engine.encode(numpy.zeros((2, 32, 48, 3), numpy.uint8)))\n"
+        "assert not {'torch', 'transformers', 'onnx'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=60)
+    assert done.returncode == 0, done.stderr
