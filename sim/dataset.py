@@ -19,7 +19,7 @@ from sim.houses.library import HouseLibrary, house_names, scene_id
 from sim.instructions.describe import describe
 from sim.instructions.layout import Layout
 from sim.instructions.names import FRONTED, UNNAMED
-from sim.instructions.route import trace
+from sim.instructions.route import resample, trace
 from sim.instructions.wording import WORDINGS, Wording, vocabulary, wording_for, words_in
 from sim.navmesh import NavMesh
 
@@ -27,6 +27,8 @@ LENGTH_M = (5.0, 15.0)  # issue 2: geodesic length of an episode
 _LIKELY_M = (5.5, 12.5)  # lengths are drawn from here, so that the median stays above 8 m
 _GOAL_GAP_M = (0.5, 1.1)  # from the thing's footprint
 _STARTS = 32
+_FLAT_M = 0.1  # rugs are walked over
+_INSIDE_M = 0.15  # within a footprint's box by more than round and slanted pieces leave free
 _FEW_DOORS_SHARE = 0.5  # of the drawn routes with fewer than two doorways, how many are kept
 _TOKENS = 80  # instructions have at most 60 words
 _TRIES = 400  # per episode wanted; about one in three draws becomes an episode
@@ -46,7 +48,7 @@ def sample_episode(house: House, navmesh: NavMesh, rng: np.random.Generator, wor
         return None
     path = navmesh.distances_to(goal).path(np.array(start.position_m))
     visits = trace(layout, path, start) if len(path) > 1 else None
-    if visits is None or (len(visits) < 3 and rng.random() >= _FEW_DOORS_SHARE):
+    if visits is None or (len(visits) < 3 and rng.random() >= _FEW_DOORS_SHARE) or _climbs(layout, navmesh, path):
         return None
     instruction = describe(layout, navmesh, path, start, rng, wording)
     if instruction is None:
@@ -162,6 +164,15 @@ def _draw_start(layout: Layout, navmesh: NavMesh, goal: np.ndarray, rng: np.rand
             best, best_error = point, abs(length - wanted)
     yaw = math.radians(15 * int(rng.integers(24)))
     return None if best is None else Pose(_point(best), yaw)
+
+
+def _climbs(layout: Layout, navmesh: NavMesh, path: np.ndarray) -> bool:
+    """Whether the path [n, 3] leads over furniture: low pieces are walkable for a navmesh that forgives 0.2 m, but nobody walks there."""
+    if path[:, 1].max() > navmesh.main_island.y_min_m + 0.1:
+        return True
+    samples, _ = resample(path[:, [0, 2]])
+    standing = [i for i, t in enumerate(layout.things) if t.size[1] > _FLAT_M and t.centre[1] - t.size[1] / 2 < _FLAT_M]
+    return any((layout.depth_in_thing(samples, index) > _INSIDE_M).any() for index in standing)
 
 
 def _point(point: np.ndarray) -> Point:

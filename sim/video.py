@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -95,7 +96,8 @@ def write_video(path: Path, story: Story, house_map: HouseMap, view: Callable[[P
             container.mux(stream.encode())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise OutputError(f"cannot write the video {path}: {error.strerror or error}") from error
 
 

@@ -83,6 +83,10 @@ class Layout:
         half = self.boxes[1][index][[0, 2]]
         return np.linalg.norm(np.maximum(np.abs(self.to_local(points, index)) - half, 0.0), axis=1)
 
+    def depth_in_thing(self, points: np.ndarray, index: int) -> np.ndarray:
+        """How far [n] points [n, 2] are inside a thing's footprint, metres; negative outside."""
+        return (self.boxes[1][index][[0, 2]] - np.abs(self.to_local(points, index))).min(axis=1)
+
     def in_front(self, point: np.ndarray, index: int) -> bool:
         """Whether a point [2] lies before the thing's face: nearer to its front than to its sides."""
         half = self.boxes[1][index][[0, 2]]

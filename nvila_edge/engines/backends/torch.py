@@ -100,8 +100,8 @@ def _rounding(scale: float) -> Any:
 def _vision_config(spec: VisionSpec) -> dict[str, Any]:
     return {
         "hidden_size": spec.hidden, "intermediate_size": spec.intermediate, "num_hidden_layers": spec.layers,
-        "num_attention_heads": spec.heads, "image_size": spec.image_size, "patch_size": spec.patch, "layer_norm_eps": spec.eps, "hidden_act": "gelu_pytorch_tanh",
-        "vision_use_head": False,
+        "num_attention_heads": spec.heads, "image_size": spec.image_size, "patch_size": spec.patch, "layer_norm_eps": spec.eps,
+        "hidden_act": "gelu_pytorch_tanh", "vision_use_head": False,
     }  # fmt: skip
 
 

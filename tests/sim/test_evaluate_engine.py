@@ -1,0 +1,79 @@
+"""The engine policy: always through a server process, which may die on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.calibration import Recording
+from export.exporter import export_bundle
+from sim.dataset import build_dataset
+from sim.episodes import Episode
+from sim.evaluate import EvalOptions, evaluate
+from sim.results import Record, load_run
+from tests.sim.test_evaluate import Silent, children
+from tests.tiny import TEXTS, save_tiny_checkpoint, tiny_frames
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model: it errs about, but it answers."""
+    folder = tmp_path_factory.mktemp("bundle")
+    frames = tiny_frames(20)
+    recordings = [Recording(TEXTS[i % 2], frames[5 * i : 5 * i + 5], np.array([1, 4, 7, 3, 0])) for i in range(4)]
+    export_bundle(save_tiny_checkpoint(folder / "checkpoint"), folder / "bundle", recordings)
+    return folder / "bundle"
+
+
+@pytest.fixture(scope="module")
+def options(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> EvalOptions:
+    data = tmp_path_factory.mktemp("data")
+    build_dataset(data, "val_unseen", houses=1, episodes=3, seed=5, scenes=False)
+    return EvalOptions(tmp_path_factory.mktemp("undisturbed"), dataset=str(data), bundle=bundle, videos=0)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(options: EvalOptions) -> Path:
+    evaluate(options, Silent())
+    return options.out
+
+
+def test_decisions_have_probabilities_and_latencies_are_kept_apart(undisturbed: Path) -> None:
+    results, timings, summary = load_run(undisturbed)
+    decisions = [decision for result in results for decision in result["trace"]]
+    assert len(decisions) == summary["decisions"] > 0
+    for decision in decisions:
+        assert sum(decision["candidates"]) == pytest.approx(1.0, abs=1e-2) and decision["candidates"][decision["action"]] > 0
+    assert 0 < summary["latency_ms"]["p50"] <= summary["latency_ms"]["p99"]
+    assert sum(len(timing["latency_ms"]) for timing in timings) == len(decisions) and "_ms" not in " ".join(results[0])
+    assert len(summary["config"]["bundle_sha256"]) == 64
+
+
+def test_a_killed_server_is_started_again_and_no_episode_is_lost_or_counted_twice(
+    undisturbed: Path, options: EvalOptions, tmp_path: Path
+) -> None:
+    class Killer(Silent):
+        """Kills the server at the second decision."""
+
+        def decided(self, episode: Episode, answer: Record) -> None:
+            super().decided(episode, answer)
+            if self.decisions == 2:
+                os.kill(children("nvila_edge.serving")[0], signal.SIGKILL)
+
+    reporter = Killer()
+    evaluate(EvalOptions(**{**vars(options), "out": tmp_path, "workers": 2}), reporter)
+    assert (tmp_path / "results.jsonl").read_bytes() == (undisturbed / "results.jsonl").read_bytes()
+    assert any("starting it again" in note for note in reporter.notes)
+    assert children("nvila_edge.serving") == [] and children("sim.workers") == []
+
+
+def test_black_frames_make_it_blind(undisturbed: Path, options: EvalOptions, tmp_path: Path) -> None:
+    evaluate(EvalOptions(**{**vars(options), "out": tmp_path, "frames": "black"}), Silent())
+    seen, blind = (load_run(out)[0] for out in (undisturbed, tmp_path))
+    first = [[result["trace"][0]["candidates"] for result in results] for results in (seen, blind)]
+    assert first[0] != first[1]
+    assert load_run(tmp_path)[2]["config"]["frames"] == "black"
