@@ -200,12 +200,12 @@ class Bench:
         print(table(bench([self.bundle, *([self.vs] if self.vs else [])], self.decisions, self.threads)))
 
 
-def _recordings(folder: Path | None, split: str, houses: int, seed: int) -> tuple[list[Any], str]:
-    """Recorded decisions for export and verify, and what to call them: of a folder, or of the expert in generated houses."""
+def _recordings(source: str, split: str, houses: int, seed: int) -> tuple[list[Any], str]:
+    """Recorded decisions for export and verify, and what to call them: of a folder, or ("builtin") of the expert in generated houses."""
     from export.calibration import Recording, read_recordings
 
-    if folder is not None:
-        return read_recordings(folder), folder.name
+    if source != "builtin":
+        return read_recordings(source), Path(source).name
     from sim.recordings import expert_recordings
 
     print(f"recording the expert in {houses} houses of {split} …", flush=True)
@@ -227,8 +227,8 @@ class Export:
     """How the language model is stored and run."""
     target: Literal["onnx"] = "onnx"
     """What runs it: ONNX Runtime."""
-    calibration: Path | None = None
-    """Folder of recorded decisions; the expert's in houses of train when left out."""
+    calibration: str = "builtin"
+    """Folder of recorded decisions, or "builtin": the expert's in houses of train."""
 
     def run(self) -> None:
         from export.exporter import export_bundle
@@ -251,8 +251,8 @@ class Verify:
     """Bundle folder."""
     against: Path
     """Checkpoint folder (published layout), run unquantised in torch."""
-    recordings: Path | None = None
-    """Folder of recorded decisions; the expert's in houses of val_unseen when left out."""
+    recordings: str = "builtin"
+    """Folder of recorded decisions, or "builtin": the expert's in houses of val_unseen."""
     backend: Literal["onnxruntime", "torch"] = "onnxruntime"
     """What runs the bundle."""
 

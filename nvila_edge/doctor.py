@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 _PACKAGES = {  # module -> (extra that brings it, what for)
@@ -17,6 +18,8 @@ _PACKAGES = {  # module -> (extra that brings it, what for)
     "av": ("sim", "videos"), "torch": ("train", "training, export"),
     "transformers": ("train", "training, export"), "onnx": ("export", "export"),
 }  # fmt: skip
+_DISTRIBUTIONS = {"cv2": "opencv-python-headless", "zmq": "pyzmq"}
+_SLOW = ("torch", "transformers")  # seconds to import: looked up only
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,12 @@ def _machine() -> str:
 
 def _package(name: str, extra: str) -> str:
     try:
-        module = importlib.import_module(name)
+        if name not in _SLOW:
+            importlib.import_module(name)  # a package that is there may still miss a system library
+        return version(_DISTRIBUTIONS.get(name, name))
     except ImportError as error:
         wanted = f"nvila-edge[{extra}]" if extra else "nvila-edge"
         raise ImportError(f'not installed ({error}); mend it with: pip install "{wanted}"') from error
-    return str(getattr(module, "__version__", "installed"))
 
 
 def _port() -> str:

@@ -110,7 +110,10 @@ class DaggerRun:
                 seed=recipe.seed, first_step=first, optimizer=optimizer,
                 report=lambda step, s, parts: self.say(f"vision: step {step}/{stage.steps}, {s:.0f} s, " + _numbers(parts)),
             ):  # fmt: skip
-                _save(state_file, {"tower": model.vision_tower.state_dict(), "heads": heads.state_dict(), "step": step, "optimizer": opt.state_dict()})
+                _save(
+                    state_file,
+                    {"tower": model.vision_tower.state_dict(), "heads": heads.state_dict(), "step": step, "optimizer": opt.state_dict()},
+                )
                 if step % 1000 == 0 or step == stage.steps:
                     accuracy = dense_accuracy(model.vision_tower, heads, validation)
                     self.log(stage="vision", step=step, **accuracy)
@@ -154,7 +157,9 @@ class DaggerRun:
             started_s = time.monotonic()
             summary = self.roll(number)
             rolled_s = time.monotonic() - started_s
-            pools = [[e for shard in sorted((self.out / "rounds").glob(f"{n:03d}-[0-9]")) for e in load_shard(shard)] for n in range(number + 1)]
+            pools = [
+                [e for shard in sorted((self.out / "rounds").glob(f"{n:03d}-[0-9]")) for e in load_shard(shard)] for n in range(number + 1)
+            ]
             loss = self.train_round(model, layout, optimizer, number, pools, (features, rooms, seen))
             _save(state_file, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "round": number + 1})
             model.save_pretrained(self.out / "state")
@@ -193,7 +198,9 @@ class DaggerRun:
         for leftover in (self.out / "rounds").glob(f"{number:03d}-*"):
             shutil.rmtree(leftover)
         share = 1.0 if number == 0 else stage.expert_share
-        task = self._task(houses, first, first + count, str(self.out / "rounds" / f"{number:03d}"), share, stage.temperature, recipe.seed + number)
+        task = self._task(
+            houses, first, first + count, str(self.out / "rounds" / f"{number:03d}"), share, stage.temperature, recipe.seed + number
+        )
         results = self.pool.roll(task)
         episodes = sum(result.episodes for result in results)
         actions = np.sum([result.expert_actions for result in results], 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 
@@ -33,7 +32,9 @@ class SpaceToChannel(nn.Module):
 def _mlp_downsample(rows: int, columns: int) -> Callable[[int, int], nn.Sequential]:
     def build(channels: int, hidden: int) -> nn.Sequential:
         wide = rows * columns * channels
-        return nn.Sequential(SpaceToChannel(rows, columns), nn.LayerNorm(wide), nn.Linear(wide, hidden), nn.GELU(), nn.Linear(hidden, hidden))
+        return nn.Sequential(
+            SpaceToChannel(rows, columns), nn.LayerNorm(wide), nn.Linear(wide, hidden), nn.GELU(), nn.Linear(hidden, hidden)
+        )
 
     return build
 

@@ -50,8 +50,6 @@ class ChatTokenizer:
 
     def prompt(self, user_text: str) -> list[Chunk]:
         """One user turn and the generation prompt, cut at media marks. The user's text is stripped (as VILA does)."""
-        text = (
-            f"<|im_start|>system\n{SYSTEM_PROMPT}<|im_end|>\n<|im_start|>user\n{user_text.strip()}<|im_end|>\n<|im_start|>assistant\n"
-        )
+        text = f"<|im_start|>system\n{SYSTEM_PROMPT}<|im_end|>\n<|im_start|>user\n{user_text.strip()}<|im_end|>\n<|im_start|>assistant\n"
         pieces = [piece for piece in _MARKS.split(text) if piece]
         return [Chunk(media=piece) if _MARKS.fullmatch(piece) else Chunk(ids=tuple(self.encode(piece))) for piece in pieces]

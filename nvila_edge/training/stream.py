@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from transformers.models.qwen2.modeling_qwen2 import Qwen2ForCausalLM, apply_rotary_pos_emb
 
+from nvila_edge.model.decoder import decoder
 from nvila_edge.model.tokens import ChatTokenizer
 from nvila_edge.navigation.actions import SENTENCES
 from nvila_edge.navigation.profiles import profile
@@ -127,35 +127,6 @@ def stream_mask(blocks_BT: Tensor, window: int) -> Tensor:
     return torch.where(allowed, 0.0, NEGATIVE)[:, None]
 
 
-def decoder(
-    llm: Qwen2ForCausalLM, embeds_BTH: Tensor, positions_BT: Tensor, mask: Tensor, past: list[tuple[Tensor, Tensor]] | None = None
-) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-    """Qwen2's layers with an explicit mask [B, 1, T, past + T]; returns normed hidden states [B, T, H] and keys/values of the T positions per layer.
-
-    Keys and values are [B, kv heads, T, D]. Equal to transformers' forward; here because trees and rings need masks that its caches do not know.
-    """
-    hidden = embeds_BTH
-    cosine, sine = llm.model.rotary_emb(hidden, positions_BT)
-    present: list[tuple[Tensor, Tensor]] = []
-    for index, layer in enumerate(llm.model.layers):
-        attention, normed = layer.self_attn, layer.input_layernorm(hidden)
-        shape = (*normed.shape[:2], -1, attention.head_dim)
-        query = attention.q_proj(normed).view(shape).transpose(1, 2)
-        key = attention.k_proj(normed).view(shape).transpose(1, 2)
-        value = attention.v_proj(normed).view(shape).transpose(1, 2)
-        query, key = apply_rotary_pos_emb(query, key, cosine, sine)
-        present.append((key, value))
-        if past is not None:
-            key, value = torch.cat([past[index][0], key], 2), torch.cat([past[index][1], value], 2)
-        groups = query.shape[1] // key.shape[1]
-        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-        scores = query @ key.transpose(2, 3) * attention.head_dim**-0.5 + mask
-        mixed = scores.softmax(-1, dtype=torch.float32).to(value.dtype) @ value
-        hidden = hidden + attention.o_proj(mixed.transpose(1, 2).flatten(2))
-        hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
-    return llm.model.norm(hidden), present
-
-
 def stream_loss(model: torch.nn.Module, batch: Batch) -> Tensor:
     """Mean cross-entropy over the supervised positions. `model` is an NVILA; its tower is not run (features are cached)."""
     llm, projector = model.llm, model.mm_projector  # type: ignore[attr-defined]
@@ -171,4 +142,6 @@ def stream_loss(model: torch.nn.Module, batch: Batch) -> Tensor:
     targets, extra = batch.targets[rows, columns], _rounded(len(rows)) - len(rows)
     chosen = torch.nn.functional.pad(hidden[rows, columns], (0, 0, 0, extra))
     logits = llm.lm_head(chosen)
-    return torch.nn.functional.cross_entropy(logits.float(), torch.nn.functional.pad(targets, (0, extra), value=IGNORED), ignore_index=IGNORED)
+    return torch.nn.functional.cross_entropy(
+        logits.float(), torch.nn.functional.pad(targets, (0, extra), value=IGNORED), ignore_index=IGNORED
+    )

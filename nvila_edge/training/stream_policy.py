@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nvila_edge.model.decoder import decoder
 from nvila_edge.model.nvila import NVILA
 from nvila_edge.navigation.grammar import action_trie
-from nvila_edge.training.stream import NEGATIVE, StreamLayout, decoder
+from nvila_edge.training.stream import NEGATIVE, StreamLayout
 
 
 class StreamPolicy:

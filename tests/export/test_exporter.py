@@ -58,6 +58,13 @@ def test_every_quantised_linear_runs_in_integer_arithmetic(bundle: Path, tmp_pat
         assert Counter(node.op_type for node in onnx.load(tmp_path / name).graph.node)[fused] == linears
 
 
+def test_kernels_for_processors_without_vnni_give_the_same_tokens(bundle: Path, monkeypatch: pytest.MonkeyPatch):
+    frames = tiny_frames(3)
+    expected = load_bundle(bundle).encode(frames)
+    monkeypatch.setattr("nvila_edge.engines.backends.onnxruntime.adds_int8_in_16_bits", lambda: True)
+    assert np.array_equal(load_bundle(bundle).encode(frames), expected)
+
+
 def test_the_manifest_tells_where_a_bundle_comes_from(bundle: Path):
     manifest = read_manifest(bundle)
     assert set(manifest.files) == {"vision.onnx", "language.onnx", "embedding.npy", "tokenizer.json"}

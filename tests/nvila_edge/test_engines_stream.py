@@ -10,8 +10,9 @@ import torch
 
 from export.exporter import export_bundle
 from nvila_edge.engines import Engine, load_bundle
+from nvila_edge.model.decoder import decoder
 from nvila_edge.navigation.actions import ACTIONS, Forward
-from nvila_edge.training.stream import Episode, StreamLayout, decoder
+from nvila_edge.training.stream import Episode, StreamLayout
 from tests.tiny import TEXTS, save_tiny_checkpoint, tiny_frames, tiny_model
 
 

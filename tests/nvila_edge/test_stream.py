@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from nvila_edge.model.decoder import decoder
 from nvila_edge.navigation.actions import ACTIONS, SENTENCES, Stop
 from nvila_edge.training.builtin import ModelSize, new_model
-from nvila_edge.training.stream import Episode, StreamLayout, decoder, stream_mask
+from nvila_edge.training.stream import Episode, StreamLayout, stream_mask
 from nvila_edge.training.stream_policy import StreamPolicy
 from nvila_edge.training.tokenizer import train_tokenizer
 

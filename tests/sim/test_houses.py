@@ -23,7 +23,7 @@ from sim.houses.recipes import ESSENTIALS, EXTRAS, Step, parse_steps
 from sim.houses.textures import FLOOR_TEXTURES, WALL_TEXTURES
 from sim.navmesh import NavMesh
 
-NAMES = [f"{split}_{number:04d}" for split in ("train", "val_unseen") for number in (0, 1, 2, 17, 123)]
+NAMES = [f"{split}_{number:04d}" for split in ("train", "val_unseen") for number in (0, 2, 17)]
 DIGEST = """
 import hashlib, sys
 from sim.houses.generator import generate_house
@@ -37,6 +37,11 @@ print(hashlib.sha256(b"".join(p.tobytes() for p in parts) + repr((h.rooms, h.doo
 @cache
 def house_of(name: str) -> House:
     return generate_house(name)
+
+
+@cache
+def navmesh_of(name: str) -> NavMesh:
+    return NavMesh.from_triangles(house_of(name).triangle_soup)
 
 
 @pytest.fixture(params=NAMES)
@@ -251,7 +256,7 @@ def test_glb_holds_the_same_house(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["train_0002", "val_unseen_0017"])
 def test_the_navmesh_has_one_island_on_the_floor(name: str) -> None:
     house = house_of(name)
-    mesh = NavMesh.from_triangles(house.triangle_soup)
+    mesh = navmesh_of(name)
     assert sum(island.y_min_m < 0.25 for island in mesh.islands()) == 1  # voxels of 0.2 m; beds and tables are islands higher up
     middles = [np.array([door.centre[0], 0.0, door.centre[1]]) for door in house.doors]
     assert all(mesh.is_navigable(point) for point in middles)
@@ -260,7 +265,7 @@ def test_the_navmesh_has_one_island_on_the_floor(name: str) -> None:
 
 def test_houses_are_deep_enough_for_long_ways_through_several_doorways() -> None:
     for name in ("train_0002", "val_unseen_0017"):
-        mesh = NavMesh.from_triangles(house_of(name).triangle_soup)
+        mesh = navmesh_of(name)
         points = [np.array([door.centre[0], 0.0, door.centre[1]]) for door in house_of(name).doors]
         assert max(mesh.geodesic(a, b) for a in points for b in points) > 6.0
 

@@ -14,7 +14,7 @@ from nvila_edge.engines.spec import EngineSpec
 
 
 def adds_int8_in_16_bits() -> bool:
-    """Whether this is an x86 processor without VNNI: there, ONNX Runtime's default INT8 kernels add products in 16 bits and may overflow."""
+    """Whether this is an x86 processor without VNNI: ONNX Runtime's default INT8 kernels add products in 16 bits there and may overflow."""
     if platform.machine().lower() not in ("x86_64", "amd64", "i386", "i686"):
         return False
     try:

@@ -16,11 +16,11 @@ from nvila_edge.engines.cache import KeyValueCache, NewKeyValues
 from nvila_edge.engines.initialisers import GraphWeights, language_weights, vision_weights
 from nvila_edge.engines.manifest import EMBEDDING
 from nvila_edge.engines.spec import EngineSpec, LanguageSpec, VisionSpec, spec_of_checkpoint
+from nvila_edge.model.decoder import decoder
 from nvila_edge.model.nvila import NVILA
 from nvila_edge.model.projector import Projector
 from nvila_edge.model.tokens import ChatTokenizer
 from nvila_edge.model.vision import VisionTower, encode
-from nvila_edge.training.stream import decoder
 
 
 class TorchBackend:
