@@ -237,7 +237,8 @@ class Export:
             print(f"{what}: {done} of {total}", flush=True)
 
         recordings, name = _recordings(self.calibration, "train", 12, seed=1)
-        export_bundle(self.checkpoint, self.out, recordings, self.vision, self.language, name, progress)
+        judged_on, _ = _recordings("builtin", "val_unseen", 4, seed=2)
+        export_bundle(self.checkpoint, self.out, recordings, self.vision, self.language, name, judged_on, progress)
         size = sum(file.stat().st_size for file in self.out.iterdir() if file.is_file())
         print(f"{self.out}: {size / 1e6:.1f} MB")
 

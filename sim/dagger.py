@@ -7,6 +7,7 @@ checkpoint/ (the result, published layout) and log.jsonl.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -234,7 +235,7 @@ class DaggerRun:
             rng = np.random.default_rng([self.recipe.seed, step, 2])
             warm = min(1.0, (step + 1) / (0.03 * total))
             for group in optimizer.param_groups:
-                group["lr"] = stage.learning_rate * warm * (0.5 + 0.5 * np.cos(np.pi * step / total))
+                group["lr"] = stage.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * step / total))
             with torch.autocast("cpu", torch.bfloat16):
                 loss = stream_loss(model, layout.collate(self._batch(everything, recent, rng)))
                 if stage.question_share > 0:

@@ -6,7 +6,7 @@ Heights are those of Habitat: the scene's lowest vertex plus whole steps of 0.2 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -69,8 +69,8 @@ class _Piece:
         """The point [3] in metres at (u, v), which lies in `cell`."""
         return np.array([self.x0 + u * CELL_M, self.heights_m[cell], self.z0 + v * CELL_M])
 
-    def nearest(self, x: float, y: float, z: float) -> tuple[float, np.ndarray] | None:
-        """Squared distance (over a cell: less the climb) and the nearest point [3] within Habitat's box, or None."""
+    def nearest(self, x: float, y: float, z: float) -> tuple[float, float, float, tuple[int, int]] | None:
+        """Squared distance (over a cell: less the climb) and the nearest point's (u, v, cell) within Habitat's box, or None."""
         u, v = self.uv(x, z)
         reach = SNAP_HORIZONTAL_M / CELL_M
         low_u, low_v = max(0, math.floor(u - reach)), max(0, math.floor(v - reach))
@@ -85,7 +85,7 @@ class _Piece:
         squared = np.where(flat == 0, np.maximum(np.abs(dy) - CLIMB_M, 0) ** 2, flat + dy**2)
         best = int(np.argmin(squared))
         cell = (int(cells[best, 0]), int(cells[best, 1]))
-        return float(squared[best]), self.world(float(nearest[best, 0]), float(nearest[best, 1]), cell)
+        return float(squared[best]), float(nearest[best, 0]), float(nearest[best, 1]), cell
 
 
 @dataclass(frozen=True)
@@ -230,14 +230,13 @@ class NavMesh:
         x, y, z = (float(value) for value in point)
         if not math.isfinite(x + y + z):
             return None
-        found = [near for near in (piece.nearest(x, y, z) for piece in self._pieces) if near is not None]
+        found = [(near, piece) for piece in self._pieces if (near := piece.nearest(x, y, z)) is not None]
         if not found:
             return None
-        nearest = min(found, key=lambda near: near[0])[1]
-        snapped = self._on(nearest, 1e-6)
-        assert snapped is not None, "the nearest point of a cell lies on its piece"
+        (_, u, v, cell), piece = min(found, key=lambda pair: pair[0][0])
+        nearest = piece.world(u, v, cell)
         over = math.hypot(x - nearest[0], z - nearest[2]) < EPS * CELL_M
-        return replace(snapped, path_y_m=y) if over else snapped
+        return _Place(piece, u, v, cell, nearest, y if over else float(nearest[1]))
 
     def is_navigable(self, point: np.ndarray, max_y_delta_m: float = MAX_Y_DELTA_M) -> bool:
         """Whether `point` lies over or under a walkable surface by at most `max_y_delta_m`."""

@@ -115,10 +115,13 @@ def prepare_house(task: PrepareTask) -> str:
     from sim.episodes import Dataset, save_split, split_file
 
     frames_folder, episodes_folder = Path(task.folder) / "frames" / task.house, Path(task.folder) / "episodes"
+    have_episodes, have_frames = split_file(episodes_folder, task.house).exists(), frames_folder.exists() or not task.frames
+    if have_episodes and have_frames:
+        return task.house
     house, navmesh = _library()[task.house]
-    if not split_file(episodes_folder, task.house).exists():
+    if not have_episodes:
         save_split(episodes_folder, Dataset(task.house, house_episodes(house, navmesh, task.episodes, task.seed)), nested=False)
-    if task.frames and not frames_folder.exists():
+    if not have_frames:
         frames, seen = collect_frames(house, navmesh, _renderer(), task.frames, task.image, task.grid, task.seed)
         save_frames(frames_folder, frames, seen)
     return task.house
