@@ -10,7 +10,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -273,5 +273,5 @@ def _save(path: Path, state: dict[str, object]) -> None:
     part.rename(path)
 
 
-def _numbers(values: dict[str, object]) -> str:
+def _numbers(values: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items())

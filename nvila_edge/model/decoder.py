@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from transformers.models.qwen2.modeling_qwen2 import Qwen2ForCausalLM, apply_rotary_pos_emb
@@ -17,6 +19,7 @@ def decoder(
     hidden = embeds_BTH
     cosine, sine = llm.model.rotary_emb(hidden, positions_BT)
     present: list[tuple[Tensor, Tensor]] = []
+    layer: Any
     for index, layer in enumerate(llm.model.layers):
         attention, normed = layer.self_attn, layer.input_layernorm(hidden)
         shape = (*normed.shape[:2], -1, attention.head_dim)

@@ -80,7 +80,7 @@ class NVILA(nn.Module):
     @torch.no_grad()
     def encode_frames(self, frames: Sequence[np.ndarray]) -> Tensor:
         """uint8 RGB frames -> tokens [N, k, hidden], one tile a frame, without the newline embedding."""
-        weight = self.mm_projector.layers[-1].weight
+        weight = next(self.mm_projector.parameters())
         inputs = torch.from_numpy(pixels(frames, self.vision_tower.image_size)).to(weight.device, weight.dtype)
         return vision.encode(self.vision_tower, self.mm_projector, inputs)
 
@@ -211,4 +211,4 @@ def _reset_buffers(model: NVILA) -> None:
     rotary = type(model.llm.model.rotary_emb)(model.llm.config)
     model.llm.model.rotary_emb = rotary
     positions = model.vision_tower.embeddings.position_ids
-    model.vision_tower.embeddings.position_ids = torch.arange(positions.shape[1]).expand(1, -1)
+    model.vision_tower.embeddings.register_buffer("position_ids", torch.arange(positions.shape[1]).expand(1, -1), persistent=False)

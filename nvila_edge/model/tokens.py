@@ -26,10 +26,10 @@ class ChatTokenizer:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        self.end_of_turn: int = tokenizer.token_to_id("<|im_end|>")
-        newline = self.encode("\n")
-        if self.end_of_turn is None or len(newline) != 1:
+        end_of_turn, newline = tokenizer.token_to_id("<|im_end|>"), self.encode("\n")
+        if end_of_turn is None or len(newline) != 1:
             raise ValueError("this tokenizer has no <|im_end|> token or no single token for a line break; it is not Qwen2's kind")
+        self.end_of_turn: int = end_of_turn
         self.newline: int = newline[0]
 
     @staticmethod

@@ -26,7 +26,7 @@ class VisionTower(nn.Module):
     def __init__(self, config: SiglipVisionConfig, select_layer: int) -> None:
         super().__init__()
         self.config = config
-        self.image_size: int = config.image_size
+        self.image_size = int(config.image_size)  # type: ignore[arg-type]  transformers allows a pair, published towers are square
         trimmed = SiglipVisionConfig(**{**config.to_dict(), "num_hidden_layers": layers_run(config.num_hidden_layers, select_layer)})
         trimmed.vision_use_head = False
         trimmed._attn_implementation = "sdpa"  # noqa: SLF001  transformers has no public setter for a nested module

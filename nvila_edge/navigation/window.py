@@ -13,5 +13,5 @@ def window(n_frames: int, n: int = 8) -> list[int | None]:
     if n_frames < 1 or n < 1:
         raise ValueError(f"window of {n} frames over a history of {n_frames}: both must be at least 1")
     if n_frames <= n:
-        return [None] * (n - n_frames) + list(range(n_frames))
-    return [i * (n_frames - 1) // (n - 1) for i in range(n - 1)] + [n_frames - 1] if n > 1 else [n_frames - 1]
+        return [None] * (n - n_frames) + [*range(n_frames)]
+    return [*(i * (n_frames - 1) // (n - 1) for i in range(n - 1)), n_frames - 1]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from nvila_edge.model.decoder import decoder
+from nvila_edge.model.nvila import NVILA
 from nvila_edge.model.tokens import ChatTokenizer
 from nvila_edge.navigation.actions import SENTENCES
 from nvila_edge.navigation.profiles import profile
@@ -127,9 +128,9 @@ def stream_mask(blocks_BT: Tensor, window: int) -> Tensor:
     return torch.where(allowed, 0.0, NEGATIVE)[:, None]
 
 
-def stream_loss(model: torch.nn.Module, batch: Batch) -> Tensor:
-    """Mean cross-entropy over the supervised positions. `model` is an NVILA; its tower is not run (features are cached)."""
-    llm, projector = model.llm, model.mm_projector  # type: ignore[attr-defined]
+def stream_loss(model: NVILA, batch: Batch) -> Tensor:
+    """Mean cross-entropy over the supervised positions. The tower is not run: its features are cached."""
+    llm, projector = model.llm, model.mm_projector
     embeds = llm.model.embed_tokens(batch.ids)
     frames = batch.frames.to(embeds.dtype)
     padding = frames.new_zeros(_rounded(len(frames)) - len(frames), *frames.shape[1:])

@@ -161,7 +161,7 @@ def _foundation(builder: MeshBuilder, rect: Rect, thing: int) -> None:
     """The underside of the house below a room."""
     x0, z0, x1, z1 = rect
     corners = np.array([[x0, FOUNDATION_M, z0], [x1, FOUNDATION_M, z0], [x1, FOUNDATION_M, z1], [x0, FOUNDATION_M, z1]])
-    builder.quad(corners, (0.0, -1.0, 0.0), OUTSIDE_COLOUR, thing)
+    builder.quad(corners, (0.0, -1.0, 0.0), np.array(OUTSIDE_COLOUR), thing)
 
 
 def _threshold(builder: MeshBuilder, plan: Plan, door: Door, style: Style, thing: int) -> None:
