@@ -107,7 +107,7 @@ class Eval:
     policy: Literal["engine", "oracle", "random", "forward"] = "engine"
     """engine: a bundle behind a server process; oracle: the expert; random: draws from the expert's actions; forward: always ahead."""
     bundle: Path | None = None
-    """Bundle folder for the engine policy; the built-in one when left out."""
+    """Bundle folder for the engine policy, or a checkpoint folder to run it unquantised in torch; the built-in bundle when left out."""
     episodes: int | None = None
     """How many, evenly spread over the split; all when left out."""
     workers: int = 2

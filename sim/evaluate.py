@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from nvila_edge import __version__
-from nvila_edge.serving.process import ServerProcess, start_server
+from nvila_edge.serving.process import FREE_PORT, ServerProcess, start_server
 from sim.episodes import Dataset, Episode, load_split, split_file
 from sim.outcome import SUCCESS_M
 from sim.policies import expert_histogram, median_steps
@@ -123,7 +123,7 @@ def _resolve(options: EvalOptions) -> _Task:
         raise ValueError(f"--workers {options.workers}: at least 1")
     if options.policy not in POLICIES:
         raise ValueError(f"--policy {options.policy!r}: one of {', '.join(POLICIES)}")
-    if options.policy == "engine" and not (bundle / "manifest.json").exists():
+    if options.policy == "engine" and not (bundle / "manifest.json").exists() and not (bundle / "config.json").exists():
         raise ValueError(f"{bundle} is no bundle: it has no manifest.json; make one with `nvila-edge export CKPT {bundle}`")
     dataset = load_split(folder, options.split)
     episodes = spread(dataset.episodes, options.episodes)
@@ -140,8 +140,18 @@ def _resolve(options: EvalOptions) -> _Task:
         "sliding": True,
     }  # fmt: skip
     if options.policy == "engine":
-        config["bundle_sha256"] = _sha256(bundle / "manifest.json")
+        files = [bundle / "manifest.json"] if _is_bundle(bundle) else sorted(bundle.rglob("*.safetensors"))
+        config["bundle_sha256"] = _sha256(*files)
     return _Task(folder, bundle, dataset, episodes, config)
+
+
+def _is_bundle(folder: Path) -> bool:
+    """A checkpoint folder has no manifest: it runs unquantised in torch, to compare with."""
+    return (folder / "manifest.json").exists()
+
+
+def _serve(folder: Path, address: str = FREE_PORT) -> ServerProcess:
+    return start_server(folder, address, backend="onnxruntime" if _is_bundle(folder) else "torch")
 
 
 def evaluate(options: EvalOptions, reporter: Reporter) -> Record:
@@ -172,7 +182,7 @@ class _Crew:
 
     def __init__(self, options: EvalOptions, task: _Task, run: RunFolder, reporter: Reporter) -> None:
         self._options, self._task, self._run, self._reporter = options, task, run, reporter
-        self._server: ServerProcess | None = start_server(task.bundle) if options.policy == "engine" else None
+        self._server: ServerProcess | None = _serve(task.bundle) if options.policy == "engine" else None
         self._restarts = 0
         self._workers: list[Worker] = []
         self._by_id = {episode.episode_id: episode for episode in task.episodes}
@@ -274,7 +284,7 @@ class _Crew:
         status = self._server.stop()
         self._count_restart(f"the server ended with status {status}")
         self._reporter.note(f"the server ended with status {status}; starting it again")
-        self._server = start_server(self._task.bundle, address)
+        self._server = _serve(self._task.bundle, address)
 
     def _count_restart(self, reason: str) -> None:
         self._restarts += 1

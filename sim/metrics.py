@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from fastdtw import fastdtw  # type: ignore[attr-defined]
 
 STOP = 0
-_MEANS = {  # name in summaries: (field, factor)
-    "NE": ("distance_to_goal", 1.0),
-    "OS": ("oracle_success", 100.0),
-    "SR": ("success", 100.0),
-    "SPL": ("spl", 100.0),
-    "nDTW": ("ndtw", 100.0),
-    "SDTW": ("sdtw", 100.0),
-    "PL": ("path_length", 1.0),
-}
 
 
 def dtw(first: np.ndarray, second: np.ndarray) -> float:
@@ -98,16 +89,3 @@ def episode_metrics(
         "ndtw_fastdtw": ndtw_fast,
         "sdtw_fastdtw": success * ndtw_fast,
     }
-
-
-def aggregate(episodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Unweighted means over episodes: rates in percent, lengths in metres; NaN when nothing is finite.
-
-    Values that aren't finite are left out of their own mean; `non_finite` counts the episodes that have one.
-    """
-    result: dict[str, float] = {"episodes": len(episodes)}
-    for name, (field, factor) in _MEANS.items():
-        values = [episode[field] for episode in episodes if math.isfinite(episode[field])]
-        result[name] = factor * math.fsum(values) / len(values) if values else math.nan
-    result["non_finite"] = sum(any(not math.isfinite(episode[field]) for field, _ in _MEANS.values()) for episode in episodes)
-    return result

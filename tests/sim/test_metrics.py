@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.metrics import aggregate, dtw, episode_metrics, fast_dtw, locations_of
+from sim.metrics import dtw, episode_metrics, fast_dtw, locations_of
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "habitat"
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="../shared/golden/habitat isn't here")
@@ -124,11 +124,3 @@ def test_lengths_that_do_not_fit_are_refused() -> None:
 def test_locations_leave_out_turns_only() -> None:
     points = np.array([[0, 0, 0], [0, 0, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]], dtype=float)
     assert locations_of(points).tolist() == [[0, 0, 0], [1, 0, 0], [0, 0, 0]]
-
-
-def test_means_are_percent_and_leave_out_what_is_not_finite() -> None:
-    figures = aggregate([_straight(), _straight(distances=[math.inf] * 4), _straight(actions=[1, 1, 2])])
-    assert figures["episodes"] == 3 and figures["non_finite"] == 1
-    assert figures["NE"] == 0.0 and figures["SR"] == pytest.approx(100 / 3) and figures["SPL"] == 50.0
-    assert figures["PL"] == pytest.approx(0.5) and figures["nDTW"] == 100.0
-    assert aggregate([])["episodes"] == 0 and math.isnan(aggregate([])["SR"])
