@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 WIDTH, HEIGHT = 460, 230
-_LEFT, _TOP, _BOTTOM = 40, 14, 42
+_LEFT, _TOP, _BOTTOM = 52, 14, 42
 
 
 def _y(value: float, top_value: float) -> float:
