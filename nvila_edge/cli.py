@@ -387,8 +387,13 @@ def parse(arguments: Sequence[str]) -> Any:
     if arguments and arguments[0] == "--version":
         print(f"nvila-edge {__version__}")
         raise SystemExit(0)
-    if not arguments or arguments[0] in ("-h", "--help") or arguments[0] in groups and set(arguments[1:]) <= {"-h", "--help"}:
+    if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
+        raise SystemExit(0)
+    if arguments[0] in groups and set(arguments[1:]) <= {"-h", "--help"}:
+        for name, verb in VERBS.items():
+            if name.split()[0] == arguments[0]:
+                print(f"nvila-edge {name}: {_summary(verb)}\n  example: {verb.example}")
         raise SystemExit(0)
     print(f"nvila-edge: unknown verb {' '.join(arguments[:1])!r}\n\n{usage()}", file=sys.stderr)
     raise SystemExit(2)

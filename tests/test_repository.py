@@ -14,7 +14,7 @@ import pytest
 MB = 1024 * 1024
 TOTAL_LIMIT = 32 * MB  # machines with a GPU receive the working tree in small transfers
 FILE_LIMIT = 15 * MB
-VERBS = ("demo", "serve", "agent", "eval", "report", "chat", "export", "verify", "bench", "train", "data", "replay", "doctor")
+VERBS = ("demo", "serve", "agent", "eval", "report", "chat", "export", "verify", "bench", "train", "data", "doctor")
 
 # Which of our packages each package may import. cli.py alone reaches everywhere, inside each verb.
 MAY_IMPORT = {
