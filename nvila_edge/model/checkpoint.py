@@ -1,22 +1,39 @@
-"""The published checkpoint layout: config.json, llm/, vision_tower/, mm_projector/ (facts/nvila.md section 2)."""
+"""What a checkpoint's config.json says: one frozen description, with the defaults that older and newer generations leave out.
+
+Layout and values: facts/nvila.md sections 1 and 2.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 PARTS = ("llm", "vision_tower", "mm_projector")
+IMAGE_MODES = ("resize", "pad", "dynamic", "dynamic_s2", "s2")
+TEMPLATES = ("qwen2", "llama_3")
 
 
 class CheckpointError(ValueError):
-    """A folder that is not a checkpoint in the published layout; the message says what is missing."""
+    """A folder that is not a checkpoint in the published layout; the message names the file, what was expected and what was found."""
+
+
+@dataclass(frozen=True)
+class MediaEncoder:
+    """How a medium's tokens are arranged. Texts are embedded: `start` and `end` stand around every image, tile or (pooled) frame, `separator` after
+    every pool level. `pool_sizes`: (time, rows, columns) per level; empty for VILA's Basic encoders."""
+
+    start: str = ""
+    end: str = "\n"
+    separator: str = ""
+    pool_sizes: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """What config.json says, with defaults for what older checkpoints leave out; `raw` keeps every key for saving back."""
+    """What config.json says. `projector` is its type; `image_aspect_ratio` one of IMAGE_MODES; `scales` in pixels, small to large (S2 modes only);
+    `column_major`: the older generation's token order of `mlp_downsample` (trap 1); `template` one of TEMPLATES; `raw` keeps every key for saving."""
 
     projector: str
     image_aspect_ratio: str
@@ -24,6 +41,16 @@ class CheckpointConfig:
     num_video_frames: int
     prompt_profile: str
     raw: dict[str, Any]
+    fps: float = 0.0
+    min_tiles: int = 1
+    max_tiles: int = 12
+    scales: tuple[int, ...] = ()
+    max_split_px: int = 0
+    resize_to_scale: int = -1
+    column_major: bool = False
+    template: str = "qwen2"
+    image_encoder: MediaEncoder = field(default_factory=MediaEncoder)
+    video_encoder: MediaEncoder = field(default_factory=MediaEncoder)
 
 
 def checkpoint_folder(path: str | Path) -> Path:
@@ -32,24 +59,128 @@ def checkpoint_folder(path: str | Path) -> Path:
     for folder in (root, root / "model"):
         if (folder / "config.json").is_file():
             missing = [part for part in PARTS if not (folder / part).is_dir()]
-            if missing:
-                raise CheckpointError(f"{folder} has no {', '.join(part + '/' for part in missing)}; a checkpoint holds {', '.join(PARTS)}")
+            if missing and not is_single_file(folder):
+                raise CheckpointError(
+                    f"{folder} has no {', '.join(part + '/' for part in missing)}; a checkpoint holds {', '.join(PARTS)}, or one file "
+                    "model.safetensors (or shards with an index) with all of it: is the download complete?"
+                )
             return folder
     raise CheckpointError(f"{root} is not a checkpoint: no config.json in it or in its model/ folder")
 
 
-def read_config(folder: Path) -> CheckpointConfig:
-    """config.json of a checkpoint folder. Raises CheckpointError when it is not JSON or lacks the projector's type."""
+def is_single_file(folder: Path) -> bool:
+    """Whether the three parts lie together in the folder's own safetensors, under `llm.`, `vision_tower.` and `mm_projector.`."""
+    return any(folder.glob("model*.safetensors")) and not any((folder / part).is_dir() for part in PARTS)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises CheckpointError naming the file when there is none or it can't be read."""
     try:
-        raw = json.loads((folder / "config.json").read_text())
-        projector = raw["mm_projector_cfg"]["mm_projector_type"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / 'config.json'} cannot be read: {error!r}; is the download complete?") from error
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing; is the download complete?") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}; is the download complete?") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds {type(content).__name__}; expected a JSON object")
+    return content
+
+
+def part_config(folder: Path, part: str) -> dict[str, Any]:
+    """The configuration of `llm` or `vision_tower`: of its own folder, or (single file) inside config.json."""
+    if (folder / part / "config.json").is_file() or not is_single_file(folder):
+        return read_json(folder / part / "config.json")
+    raw, names = (
+        read_json(folder / "config.json"),
+        {"llm": ("llm_cfg", "text_config"), "vision_tower": ("vision_tower_cfg", "vision_config")},
+    )
+    for name in names[part]:
+        if isinstance(raw.get(name), dict):
+            return raw[name]
+    raise CheckpointError(f"{folder / 'config.json'} has no {' or '.join(names[part])}; a single-file checkpoint describes its parts there")
+
+
+def read_config(folder: Path) -> CheckpointConfig:
+    """config.json of a checkpoint folder. Raises CheckpointError when it can't be read or describes what nobody knows."""
+    raw = read_json(folder / "config.json")
+    try:
+        return parse_config(raw, part_config(folder, "llm"))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{folder / 'config.json'} cannot be used: {error!r}; is the download complete?") from error
+
+
+def parse_config(raw: dict[str, Any], llm: dict[str, Any]) -> CheckpointConfig:
+    """The description of config.json's contents and the language model's. Raises ValueError for an unknown image mode or template."""
+    older = is_older_generation(llm)
+    listed = raw.get("s2_scales") or ("448,896,1344" if raw.get("model_type") == "nvila" else "")
+    scales = tuple(int(size) for size in (listed.split(",") if isinstance(listed, str) else listed) if size)
+    mode = "s2" if raw.get("s2") else raw.get("image_aspect_ratio") or _default_mode(raw)
+    if raw.get("dynamic_s2"):
+        mode = "dynamic_s2"
+    if mode not in IMAGE_MODES:
+        raise CheckpointError(f"image_aspect_ratio {mode!r} is unknown; known: {', '.join(IMAGE_MODES)}")
+    if mode in ("s2", "dynamic_s2") and not scales:
+        raise CheckpointError(f'config.json says {mode} but has no s2_scales; expected for example "448,896,1344"')
+    template = raw.get("chat_template") or ("llama_3" if older else "qwen2")
+    if template not in TEMPLATES:
+        raise CheckpointError(f"chat_template {template!r} is unknown; known: {', '.join(TEMPLATES)}")
+    end = "" if older else "\n"  # trap 5: the older encoders append nothing
     return CheckpointConfig(
-        projector=projector,
-        image_aspect_ratio=raw.get("image_aspect_ratio") or "resize",
-        select_layer=int(raw.get("mm_vision_select_layer", -2)),
-        num_video_frames=int(raw.get("num_video_frames") or 8),
+        projector=_projector_type(raw),
+        image_aspect_ratio=mode,
+        select_layer=_int(raw, "mm_vision_select_layer", -2),
+        num_video_frames=_int(raw, "num_video_frames", 8) or 8,
         prompt_profile=raw.get("nvila_edge_prompt_profile", "navila"),
         raw=raw,
+        fps=float(raw.get("fps") or 0.0),
+        min_tiles=_int(raw, "min_tiles", 1),
+        max_tiles=_int(raw, "max_tiles", 12),
+        scales=scales if mode in ("s2", "dynamic_s2") else (),
+        max_split_px=_int(raw, "s2_max_split_size", scales[0] if scales else 0),
+        resize_to_scale=_int(raw, "s2_resize_output_to_scale_idx", -1 if mode == "dynamic_s2" else 0),
+        column_major=older,
+        template=template,
+        image_encoder=_media_encoder(raw.get("image_encoder"), end),
+        video_encoder=_media_encoder(raw.get("video_encoder"), end),
     )
+
+
+def is_older_generation(llm: dict[str, Any]) -> bool:
+    """VILA-1.5, LongVILA, NaVILA and M3 are built on Llama, NVILA on Qwen2: that, not the projector's name, tells the token order (trap 1)."""
+    return llm.get("model_type") == "llama" or "LlamaForCausalLM" in (llm.get("architectures") or ())
+
+
+def _int(raw: dict[str, Any], key: str, default: int) -> int:
+    value = raw.get(key)
+    return default if value is None else int(value)
+
+
+def _default_mode(raw: dict[str, Any]) -> str:
+    """The single-file variants leave the mode to their class (SGLang's nvila and nvila_lite)."""
+    return {"nvila": "dynamic_s2", "nvila_lite": "dynamic"}.get(raw.get("model_type", ""), "resize")
+
+
+def _projector_type(raw: dict[str, Any]) -> str:
+    described = raw.get("mm_projector_cfg")
+    if isinstance(described, dict):
+        return described["mm_projector_type"]
+    named = raw.get("mm_projector_type") or {"nvila": "mlp_downsample", "nvila_lite": "mlp_downsample_3x3_fix"}.get(
+        raw.get("model_type", "")
+    )
+    if named is None:
+        raise CheckpointError(f"mm_projector_cfg is {described!r}; expected an object with mm_projector_type")
+    return named
+
+
+def _media_encoder(described: Any, end: str) -> MediaEncoder:
+    """VILA writes its encoders as a JSON string or an object (trap 10); `_target_` names the class."""
+    fields = json.loads(described) if isinstance(described, str) else dict(described or {})
+    target = str(fields.get("_target_", "BasicEncoder")).rsplit(".", 1)[-1]
+    if target not in ("BasicEncoder", "BasicImageEncoder", "BasicVideoEncoder", "TSPVideoEncoder"):
+        raise CheckpointError(f"encoder {target!r} is unknown; known: BasicImageEncoder, BasicVideoEncoder, TSPVideoEncoder")
+    pools = tuple((int(t), int(h), int(w)) for t, h, w in fields.get("pool_sizes") or ())
+    if target == "TSPVideoEncoder" and not pools:
+        raise CheckpointError("a TSPVideoEncoder needs pool_sizes, for example [[8, 1, 1]]")
+    return MediaEncoder(fields.get("start_tokens") or "", fields.get("end_tokens", end) or "", fields.get("sep_tokens") or "", pools)

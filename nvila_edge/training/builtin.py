@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from nvila_edge.model.checkpoint import CheckpointConfig
+from nvila_edge.model.checkpoint import parse_config
 from nvila_edge.model.nvila import NVILA
 from nvila_edge.model.tokens import ChatTokenizer
 
@@ -48,7 +48,6 @@ def new_model(size: ModelSize, tokenizer: Tokenizer, prompt_profile: str = "stre
         "mm_vision_select_feature": "cls_patch", "num_video_frames": 8, "dynamic_s2": False, "s2": False, "model_dtype": "torch.float32",
         "llm_cfg": llm, "vision_tower_cfg": vision, "nvila_edge_prompt_profile": prompt_profile,
     }  # fmt: skip
-    config = CheckpointConfig(size.projector, "resize", -1, 8, prompt_profile, raw)
-    model = NVILA.from_configs(config, vision, llm)
+    model = NVILA.from_configs(parse_config(raw, llm), vision, llm)
     model.tokenizer = ChatTokenizer(tokenizer)
     return model
