@@ -19,7 +19,7 @@ def soft_cross_entropy(logits_BTV: Tensor, labels_BT: Tensor, time_token_ids: Se
     logits, labels = logits_BTV[..., :-1, :].flatten(0, -2), labels_BT[..., 1:].flatten()
     kept = labels != IGNORED
     log_probabilities, labels = logits[kept].float().log_softmax(-1), labels[kept]
-    times = torch.as_tensor(list(time_token_ids), device=labels.device)
+    times = torch.tensor(list(time_token_ids), dtype=torch.long, device=labels.device)
     soft = torch.isin(labels, times)
     hard_loss = -log_probabilities[~soft].gather(1, labels[~soft, None]).sum()
     distance = (times[None] - labels[soft, None]).float()
