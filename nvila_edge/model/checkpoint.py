@@ -13,6 +13,7 @@ from typing import Any
 PARTS = ("llm", "vision_tower", "mm_projector")
 IMAGE_MODES = ("resize", "pad", "dynamic", "dynamic_s2", "s2")
 TEMPLATES = ("qwen2", "llama_3")
+_PART_KEYS = {"llm": ("text_config", "llm_cfg"), "vision_tower": ("vision_config", "vision_tower_cfg")}
 
 
 class CheckpointError(ValueError):
@@ -90,25 +91,25 @@ def part_config(folder: Path, part: str) -> dict[str, Any]:
     """The configuration of `llm` or `vision_tower`: of its own folder, or (single file) inside config.json."""
     if (folder / part / "config.json").is_file() or not is_single_file(folder):
         return read_json(folder / part / "config.json")
-    raw, names = (
-        read_json(folder / "config.json"),
-        {"llm": ("llm_cfg", "text_config"), "vision_tower": ("vision_tower_cfg", "vision_config")},
-    )
-    for name in names[part]:
+    raw, names = read_json(folder / "config.json"), _PART_KEYS[part]
+    for name in names:
         if isinstance(raw.get(name), dict):
             return raw[name]
-    raise CheckpointError(f"{folder / 'config.json'} has no {' or '.join(names[part])}; a single-file checkpoint describes its parts there")
+    raise CheckpointError(f"{folder / 'config.json'} has no {' or '.join(names)}; a single-file checkpoint describes its parts there")
 
 
 def read_config(folder: Path) -> CheckpointConfig:
     """config.json of a checkpoint folder. Raises CheckpointError when it can't be read or describes what nobody knows."""
-    raw = read_json(folder / "config.json")
+    path, llm, projector = folder / "config.json", part_config(folder, "llm"), folder / "mm_projector" / "config.json"
+    raw = read_json(path)
+    if not isinstance(raw.get("mm_projector_cfg"), dict) and projector.is_file():  # a string is a path on the machine that trained it
+        raw = {**raw, "mm_projector_cfg": read_json(projector)}
     try:
-        return parse_config(raw, part_config(folder, "llm"))
+        return parse_config(raw, llm)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"{folder / 'config.json'} cannot be used: {error!r}; is the download complete?") from error
+        raise CheckpointError(f"{path} cannot be used: {error!r}; is the download complete?") from error
 
 
 def parse_config(raw: dict[str, Any], llm: dict[str, Any]) -> CheckpointConfig:
@@ -126,6 +127,9 @@ def parse_config(raw: dict[str, Any], llm: dict[str, Any]) -> CheckpointConfig:
     template = raw.get("chat_template") or ("llama_3" if older else "qwen2")
     if template not in TEMPLATES:
         raise CheckpointError(f"chat_template {template!r} is unknown; known: {', '.join(TEMPLATES)}")
+    tiles = _int(raw, "min_tiles", 1), _int(raw, "max_tiles", 12)
+    if not 1 <= tiles[0] <= tiles[1]:
+        raise CheckpointError(f"min_tiles {tiles[0]} and max_tiles {tiles[1]} are no range; expected 1 <= min_tiles <= max_tiles")
     end = "" if older else "\n"  # trap 5: the older encoders append nothing
     return CheckpointConfig(
         projector=_projector_type(raw),
@@ -135,15 +139,15 @@ def parse_config(raw: dict[str, Any], llm: dict[str, Any]) -> CheckpointConfig:
         prompt_profile=raw.get("nvila_edge_prompt_profile", "navila"),
         raw=raw,
         fps=float(raw.get("fps") or 0.0),
-        min_tiles=_int(raw, "min_tiles", 1),
-        max_tiles=_int(raw, "max_tiles", 12),
+        min_tiles=tiles[0],
+        max_tiles=tiles[1],
         scales=scales if mode in ("s2", "dynamic_s2") else (),
         max_split_px=_int(raw, "s2_max_split_size", scales[0] if scales else 0),
         resize_to_scale=_int(raw, "s2_resize_output_to_scale_idx", -1 if mode == "dynamic_s2" else 0),
         column_major=older,
         template=template,
-        image_encoder=_media_encoder(raw.get("image_encoder"), end),
-        video_encoder=_media_encoder(raw.get("video_encoder"), end),
+        image_encoder=_media_encoder(raw, "image_encoder", end),
+        video_encoder=_media_encoder(raw, "video_encoder", end),
     )
 
 
@@ -164,23 +168,28 @@ def _default_mode(raw: dict[str, Any]) -> str:
 
 def _projector_type(raw: dict[str, Any]) -> str:
     described = raw.get("mm_projector_cfg")
-    if isinstance(described, dict):
-        return described["mm_projector_type"]
-    named = raw.get("mm_projector_type") or {"nvila": "mlp_downsample", "nvila_lite": "mlp_downsample_3x3_fix"}.get(
-        raw.get("model_type", "")
+    named = described.get("mm_projector_type") if isinstance(described, dict) else None
+    named = (
+        named
+        or raw.get("mm_projector_type")
+        or {"nvila": "mlp_downsample", "nvila_lite": "mlp_downsample_3x3_fix"}.get(raw.get("model_type", ""))
     )
     if named is None:
         raise CheckpointError(f"mm_projector_cfg is {described!r}; expected an object with mm_projector_type")
     return named
 
 
-def _media_encoder(described: Any, end: str) -> MediaEncoder:
+def _media_encoder(raw: dict[str, Any], key: str, end: str) -> MediaEncoder:
     """VILA writes its encoders as a JSON string or an object (trap 10); `_target_` names the class."""
-    fields = json.loads(described) if isinstance(described, str) else dict(described or {})
-    target = str(fields.get("_target_", "BasicEncoder")).rsplit(".", 1)[-1]
+    described = raw.get(key)
+    try:
+        fields = json.loads(described) if isinstance(described, str) and described else dict(described or {})
+        target = str(fields.get("_target_", "BasicEncoder")).rsplit(".", 1)[-1]
+        pools = tuple((int(t), int(h), int(w)) for t, h, w in fields.get("pool_sizes") or ())
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{key} is {described!r}; expected an object with _target_, or one as a JSON string ({error})") from error
     if target not in ("BasicEncoder", "BasicImageEncoder", "BasicVideoEncoder", "TSPVideoEncoder"):
-        raise CheckpointError(f"encoder {target!r} is unknown; known: BasicImageEncoder, BasicVideoEncoder, TSPVideoEncoder")
-    pools = tuple((int(t), int(h), int(w)) for t, h, w in fields.get("pool_sizes") or ())
-    if target == "TSPVideoEncoder" and not pools:
-        raise CheckpointError("a TSPVideoEncoder needs pool_sizes, for example [[8, 1, 1]]")
+        raise CheckpointError(f"{key} {target!r} is unknown; known: BasicImageEncoder, BasicVideoEncoder, TSPVideoEncoder")
+    if target == "TSPVideoEncoder" and (not pools or min(map(min, pools)) < 1):
+        raise CheckpointError(f"{key}: a TSPVideoEncoder needs pool_sizes of at least 1, for example [[8, 1, 1]]; found {pools}")
     return MediaEncoder(fields.get("start_tokens") or "", fields.get("end_tokens", end) or "", fields.get("sep_tokens") or "", pools)

@@ -6,7 +6,8 @@ W' = W + scale * B A, scale = lora_alpha / r, or / sqrt(r) with use_rslora (peft
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+import re
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,83 +16,116 @@ import torch
 from torch import Tensor
 
 from nvila_edge.model.checkpoint import PARTS, CheckpointError, read_json
-from nvila_edge.model.weights import StoredTensor, _safetensors, torch_tensors
+from nvila_edge.model.weights import StoredTensor, safetensors_tensors, torch_tensors
 
-_PREFIXES = ("base_model.model.", "model.")
+_CONFIG = "adapter_config.json"
+_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two factors of a layer's change: a [r, in], b [out, r]; `layer` is its name without peft's prefix."""
+
+    layer: str
+    a: StoredTensor
+    b: StoredTensor
 
 
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds an adapter rather than a whole model."""
-    return (folder / "adapter_config.json").is_file()
+    return (folder / _CONFIG).is_file()
 
 
 def base_folder(adapter: Path) -> str:
     """What the adapter was trained on: a folder (also relative to the adapter's) or a hub id."""
-    named = read_json(adapter / "adapter_config.json").get("base_model_name_or_path")
+    named = read_json(adapter / _CONFIG).get("base_model_name_or_path")
     if not named:
-        raise CheckpointError(
-            f"{adapter / 'adapter_config.json'} names no base_model_name_or_path; write the base checkpoint's folder there"
-        )
+        raise CheckpointError(f"{adapter / _CONFIG} names no base_model_name_or_path; write the base checkpoint's folder there")
     beside = adapter / str(named)
     return str(beside) if beside.is_dir() else str(named)
 
 
 def merged(base: dict[str, dict[str, StoredTensor]], adapter: Path) -> dict[str, dict[str, StoredTensor]]:
     """The base's tensors by part, with the adapter's changes. Raises CheckpointError for what doesn't fit the base."""
-    config = read_json(adapter / "adapter_config.json")
-    if config.get("use_dora"):
-        raise CheckpointError(f"{adapter}: DoRA adapters are not supported; expected LoRA")
+    config = _checked_config(adapter / _CONFIG)
+    pairs, others = _sorted(_adapter_tensors(adapter))
+    whole = adapter / "non_lora_trainables.bin"
     result = {part: dict(tensors) for part, tensors in base.items()}
-    for name, value in _whole(adapter).items():
-        part, own = _place(name, result, value.origin)
+    for name, value in {**(torch_tensors(whole) if whole.is_file() else {}), **others}.items():
+        part, own = _place(name, base, value.origin)
         result[part][own] = value
-    pairs: dict[str, dict[str, StoredTensor]] = {}
-    for name, value in _adapter_tensors(adapter).items():
-        layer, _, kind = (
-            name.replace(".lora_A.default", ".lora_A").replace(".lora_B.default", ".lora_B").removesuffix(".weight").rpartition(".")
-        )
-        if kind not in ("lora_A", "lora_B"):
-            raise CheckpointError(f"{value.origin}: expected lora_A or lora_B weights")
-        pairs.setdefault(layer, {})[kind] = value
-    for layer, pair in pairs.items():
-        if len(pair) != 2:
-            raise CheckpointError(f"{adapter}: {layer} has only {next(iter(pair))}; expected lora_A and lora_B")
-        part, own = _place(f"{layer}.weight", result, pair["lora_A"].origin)
-        rank = pair["lora_A"].shape[0]
-        scale = config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank)
-        weight = result[part][own]
-        if (pair["lora_B"].shape[0], pair["lora_A"].shape[1]) != weight.shape or pair["lora_B"].shape[1] != rank:
+    for pair in pairs:
+        part, own = _place(f"{pair.layer}.weight", base, pair.a.origin)
+        weight, rank = result[part][own], pair.a.shape[0]
+        if (pair.b.shape[0], *pair.a.shape[1:]) != weight.shape or pair.b.shape[1:] != (rank,):
             raise CheckpointError(
-                f"{pair['lora_A'].origin}: expected a pair for {list(weight.shape)}, found {pair['lora_A'].shape} and {pair['lora_B'].shape}"
+                f"{pair.a.origin}: expected a pair for {list(weight.shape)}, found {list(pair.a.shape)} and {list(pair.b.shape)}"
             )
-        result[part][own] = replace(weight, load=partial(_added, weight, pair["lora_A"], pair["lora_B"], scale))
+        result[part][own] = replace(weight, load=partial(_added, weight, pair, _scale(config, pair.layer, rank)))
     return result
 
 
-def _added(weight: StoredTensor, a: StoredTensor, b: StoredTensor, scale: float, dtype: torch.dtype | None) -> Tensor:
-    base = weight.load(dtype)
-    return (base.float() + scale * (b.load(torch.float32) @ a.load(torch.float32))).to(base.dtype)
+def _checked_config(path: Path) -> dict[str, Any]:
+    config = read_json(path)
+    for key, expected in (("peft_type", ("LORA", None)), ("use_dora", (False, None)), ("fan_in_fan_out", (False, None))):
+        if config.get(key) not in expected:
+            raise CheckpointError(
+                f"{path}: {key} is {config[key]!r}; only LoRA adapters of Linear layers can be merged, expected {expected[0]!r}"
+            )
+    if not isinstance(config.get("lora_alpha"), int | float):
+        raise CheckpointError(f"{path}: lora_alpha is {config.get('lora_alpha')!r}; expected a number")
+    return config
+
+
+def _scale(config: dict[str, Any], layer: str, rank: int) -> float:
+    """alpha_pattern gives some layers an alpha of their own, by their name's end (peft matches it so)."""
+    patterns = (config.get("alpha_pattern") or {}).items()
+    alpha = next((value for pattern, value in patterns if re.match(rf"(.*\.)?({pattern})$", layer)), config["lora_alpha"])
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+
+def _added(weight: StoredTensor, pair: Pair, scale: float, dtype: torch.dtype | None, own: bool = True) -> Tensor:
+    """In float32, rounded once; some rows at a time, so that no second copy of a large layer arises. `own` is always so."""
+    a, b, base = pair.a.load(torch.float32), pair.b.load(torch.float32), weight.load(None, own=True)
+    result = torch.empty(weight.shape, dtype=dtype or weight.dtype)
+    for some, rows, own_rows in zip(result.split(_ROWS), b.split(_ROWS), base.split(_ROWS)):
+        some.copy_((rows @ a).mul_(scale).add_(own_rows))
+    return result
+
+
+def _sorted(found: dict[str, StoredTensor]) -> tuple[list[Pair], dict[str, StoredTensor]]:
+    """The pairs, and what the adapter holds whole (biases, modules_to_save)."""
+    factors: dict[str, dict[str, StoredTensor]] = {}
+    others: dict[str, StoredTensor] = {}
+    for name, value in found.items():
+        match = re.fullmatch(r"(?:base_model\.model\.)?(.+)\.(lora_A|lora_B)(?:\.default)?\.weight", name)
+        if match:
+            factors.setdefault(match[1], {})[match[2]] = value
+        else:
+            others[name.replace(".base_layer.", ".").replace(".modules_to_save.default.", ".").replace(".modules_to_save.", ".")] = value
+    for layer, pair in factors.items():
+        if len(pair) != 2:
+            kind, value = next(iter(pair.items()))
+            raise CheckpointError(f"{value.origin}: {layer} has only {kind}; expected lora_A and lora_B")
+    return [Pair(layer, pair["lora_A"], pair["lora_B"]) for layer, pair in factors.items()], others
 
 
 def _adapter_tensors(adapter: Path) -> dict[str, StoredTensor]:
-    for name, read in (("adapter_model.safetensors", _safetensors), ("adapter_model.bin", torch_tensors)):
-        if (adapter / name).is_file():
+    for name, read in (("adapter_model.safetensors", safetensors_tensors), ("adapter_model.bin", torch_tensors)):
+        if (adapter / name).exists():
             return read(adapter / name)
-    raise CheckpointError(f"{adapter} has an adapter_config.json but neither adapter_model.safetensors nor adapter_model.bin")
+    raise CheckpointError(f"{adapter} has an {_CONFIG} but neither adapter_model.safetensors nor adapter_model.bin")
 
 
-def _whole(adapter: Path) -> dict[str, StoredTensor]:
-    path = adapter / "non_lora_trainables.bin"
-    return torch_tensors(path) if path.is_file() else {}
-
-
-def _place(name: str, parts: dict[str, dict[str, Any]], origin: str) -> tuple[str, str]:
-    """(part, our name) of a name in the adapter's files."""
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
-    part, _, own = name.partition(".")
-    if part == "vision_tower":
-        own = own.rsplit("vision_model.", 1)[-1]
-    if part not in PARTS or own not in parts[part]:
-        raise CheckpointError(f"{origin}: the base has no {name}")
-    return part, own
+def _place(name: str, base: dict[str, dict[str, StoredTensor]], origin: str) -> tuple[str, str]:
+    """(part, our name) of a name in the adapter's files: of the whole model, or of the bare language model."""
+    rest = name.removeprefix("base_model.").removeprefix("model.")  # the second one is peft's, or the bare language model's own
+    for candidate in (rest, rest.removeprefix("model.")):
+        part, _, own = candidate.partition(".")
+        own = own.rsplit("vision_model.", 1)[-1] if part == "vision_tower" else own
+        if part in PARTS and own in base[part]:
+            return part, own
+    for candidate in (name, rest):
+        if candidate in base["llm"]:
+            return "llm", candidate
+    raise CheckpointError(f"{origin}: the base has no {rest}")

@@ -33,7 +33,7 @@ def rgb_image(image: Any) -> Image.Image:
     elif not isinstance(image, Image.Image):
         raise ValueError(f"an image must be a PIL image or a uint8 [H, W, 3] array; got {type(image).__name__}")
     name = f"image {getattr(image, 'filename', '') or ''}".strip()
-    if getattr(image, "n_frames", 1) > 1:
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a camera's still with a second view or a preview
         raise ValueError(f"{name} is an animation of {image.n_frames} frames; expected a still: give its frames as a video")  # type: ignore[attr-defined]
     if image.mode not in _MODES:
         raise ValueError(f"{name} has mode {image.mode}; expected 8-bit colour or grey ({', '.join(_MODES)}): convert it to RGB first")
@@ -41,7 +41,7 @@ def rgb_image(image: Any) -> Image.Image:
         raise ValueError(f"{name} is {image.width} x {image.height} pixels; expected at least 2 x 2")
     try:
         return image.convert("RGB")
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError) as error:  # PIL raises SyntaxError for broken PNG chunks
         raise ValueError(f"{name} cannot be decoded: {error}") from error
 
 
