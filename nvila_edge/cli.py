@@ -149,35 +149,38 @@ class Report:
 
 @dataclass(frozen=True)
 class Chat:
-    """Ask a checkpoint or a bundle about images."""
+    """Ask a checkpoint or a bundle about images or a video: one question with --prompt, else a conversation line by line."""
 
     example: ClassVar[str] = 'nvila-edge chat nvila_edge/assets/bundle --image photo.jpg --prompt "Which room is this?"'
-    model: Positional[Path]
-    """Checkpoint folder (published layout) or bundle folder."""
-    prompt: str
-    """The question."""
-    image: tuple[Path, ...] = ()
-    """Image files, in order."""
-    max_new_tokens: int = 64
+    model: Positional[str]
+    """Checkpoint folder, hub id (owner/name) or bundle folder."""
+    prompt: str | None = None
+    """The question; when left out, questions are read until the end of input, "exit" or Ctrl-C."""
+    image: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
+    """An image file; may be given several times."""
+    video: Path | None = None
+    """A video file, or a folder of images in the order of their names."""
+    max_new_tokens: int = 256
     """Longest answer."""
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """Of a checkpoint's weights; as stored when left out."""
+    device: str | None = None
+    """Where a checkpoint runs; cuda when there is one, else cpu."""
+    temperature: float = 0.0
+    """0 is greedy; above it, answers of a checkpoint are sampled."""
+    top_p: float = 1.0
+    """Sample from the likeliest tokens with this much probability."""
+    seed: int = 0
+    """Of sampling."""
+    frames: int | None = None
+    """How many frames of the video; as the checkpoint says when left out."""
+    frames_as_images: bool = False
+    """Show the video's frames as single images, past the video encoder, as newer releases of VILA do."""
 
     def run(self) -> None:
-        import numpy as np
-        from PIL import Image
+        from nvila_edge.chat import ChatOptions, chat
 
-        prompt = self.prompt.replace("<image>", " ").replace("<vila/video>", " ")
-        if prompt != self.prompt:
-            print("note: media marks in the prompt were removed; give images with --image", file=sys.stderr)
-        images = [np.asarray(Image.open(path).convert("RGB")) for path in self.image]
-        prompt = "<image>\n" * len(images) + " ".join(prompt.split())
-        if (self.model / "manifest.json").exists():
-            from nvila_edge.engines import load_bundle
-
-            print(load_bundle(self.model).generate(prompt, images=images or None, max_new_tokens=self.max_new_tokens))
-            return
-        from nvila_edge import NVILA
-
-        print(NVILA.from_pretrained(self.model).generate(prompt, images=images or None, max_new_tokens=self.max_new_tokens))
+        chat(ChatOptions(**vars(self)), sys.stdin, sys.stdout, sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -321,11 +324,17 @@ class DataHouses:
 
 @dataclass(frozen=True)
 class Doctor:
-    """Check this machine and installation; say what is missing and how to mend it."""
+    """Check this machine and installation, or a checkpoint; say what is missing and how to mend it."""
 
     example: ClassVar[str] = "nvila-edge doctor"
+    checkpoint: Positional[str | None] = None
+    """Checkpoint folder, or hub id of one that is here already: says what it is, and what it needs; the machine when left out."""
 
     def run(self) -> None:
+        if self.checkpoint is not None:
+            from nvila_edge.describe import describe
+
+            return print(describe(self.checkpoint))
         from nvila_edge.doctor import Check, checks
 
         def render() -> str:

@@ -54,9 +54,7 @@ def _decoded(path: Path, wanted: int, fps: float) -> list[Image.Image]:
 
     capture = cv2.VideoCapture(str(path))
     try:
-        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        while count > 0 and not _has_frame(capture, count - 1):  # containers promise frames at the end that are not there
-            count -= 1
+        count = _readable(capture, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         indices = frame_indices(count, wanted, capture.get(cv2.CAP_PROP_FPS), fps)
         found: dict[int, Image.Image] = {}
         for index in sorted(set(indices)):
@@ -67,6 +65,21 @@ def _decoded(path: Path, wanted: int, fps: float) -> list[Image.Image]:
         return [found[index] for index in indices if index in found]
     finally:
         capture.release()
+
+
+def _readable(capture: Any, promised: int) -> int:
+    """How many frames there are: containers promise some at the end that are not there. A file that was cut off is counted through once, as
+    looking for every frame that it promises takes minutes."""
+    import cv2
+
+    for count in range(promised, max(0, promised - 8), -1):
+        if _has_frame(capture, count - 1):
+            return count
+    capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+    count = 0
+    while count < promised and capture.grab():
+        count += 1
+    return count
 
 
 def _has_frame(capture: Any, index: int) -> bool:
