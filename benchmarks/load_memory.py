@@ -47,7 +47,11 @@ def write_checkpoint(folder: Path) -> int:
     (folder / "config.json").parent.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(CONFIG))
     total = 0
-    parts = {"llm": (model.llm, LANGUAGE, ""), "vision_tower": (model.vision_tower, VISION, "vision_model."), "mm_projector": (model.mm_projector, {}, "")}
+    parts = {
+        "llm": (model.llm, LANGUAGE, ""),
+        "vision_tower": (model.vision_tower, VISION, "vision_model."),
+        "mm_projector": (model.mm_projector, {}, ""),
+    }
     for part, (module, config, prefix) in parts.items():
         (folder / part).mkdir()
         (folder / part / "config.json").write_text(json.dumps(config))

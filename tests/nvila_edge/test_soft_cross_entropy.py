@@ -19,7 +19,10 @@ def test_recorded_values_are_met(golden, case):
 
 
 def test_without_time_tokens_it_is_cross_entropy():
-    logits, labels = torch.randn(2, 5, 11, generator=torch.Generator().manual_seed(0)), torch.tensor([[-100, 1, 2, 3, 4], [5, 6, -100, 7, 8]])
+    logits, labels = (
+        torch.randn(2, 5, 11, generator=torch.Generator().manual_seed(0)),
+        torch.tensor([[-100, 1, 2, 3, 4], [5, 6, -100, 7, 8]]),
+    )
     expected = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
     assert torch.allclose(soft_cross_entropy(logits, labels, ()), expected)
 
