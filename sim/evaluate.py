@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from nvila_edge import __version__
+from nvila_edge.navigation.actions import TURN_STEP_DEG
 from nvila_edge.serving.process import FREE_PORT, ServerProcess, start_server
+from sim.env import FORWARD_M
 from sim.episodes import Dataset, Episode, load_split, split_file
-from sim.outcome import SUCCESS_M
+from sim.metrics import SUCCESS_M
 from sim.policies import expert_histogram, median_steps
+from sim.renderer import CAMERA_HEIGHT_M, CAMERA_PX, HFOV_DEG
 from sim.report import build_report
 from sim.results import Record, RunFolder, in_order
-from sim.stage import FRAME_PX, HFOV_DEG, MAX_STEPS, StageSetup
+from sim.stage import MAX_STEPS, StageSetup
 from sim.summary import summarise
 from sim.workers import Worker, WorkerDied
 
@@ -136,8 +139,8 @@ def _resolve(options: EvalOptions) -> _Task:
         "dataset_sha256": _sha256(split_file(folder, options.split), split_file(folder, options.split, ground_truth=True)),
         "split": options.split, "policy": options.policy, "episodes": len(episodes), "seed": options.seed,
         "instructions": options.instructions, "frames": options.frames, "max_steps": MAX_STEPS, "success_distance_m": SUCCESS_M,
-        "camera": {"width": FRAME_PX, "height": FRAME_PX, "hfov_deg": HFOV_DEG, "height_m": 1.25}, "forward_m": 0.25, "turn_deg": 15,
-        "sliding": True,
+        "camera": {"width": CAMERA_PX, "height": CAMERA_PX, "hfov_deg": HFOV_DEG, "height_m": CAMERA_HEIGHT_M},
+        "forward_m": FORWARD_M, "turn_deg": TURN_STEP_DEG, "sliding": True,
     }  # fmt: skip
     if options.policy == "engine":
         files = [bundle / "manifest.json"] if _is_bundle(bundle) else sorted(bundle.rglob("*.safetensors"))

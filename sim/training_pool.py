@@ -102,10 +102,9 @@ def _library() -> HouseLibrary:
 
 @lru_cache(maxsize=1)
 def _renderer():  # noqa: ANN202  one GL context a process
-    from sim.collect import CAMERA_PX
     from sim.renderer import Renderer
 
-    return Renderer(CAMERA_PX, CAMERA_PX)
+    return Renderer()
 
 
 def prepare_house(task: PrepareTask) -> str:
