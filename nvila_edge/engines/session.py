@@ -23,18 +23,20 @@ if TYPE_CHECKING:
 
 
 class Session(Protocol):
-    """What `Engine.session` gives."""
+    """What `Engine.session` gives: one instruction being followed.
+
+    Which tokens a decision takes is the profile's rule. `stream`: float [1, k, H], the newest frame alone; the session holds the earlier
+    ones, so every frame is given once. `navila`: float [1..frames, k, H], the whole window of that decision, oldest first and the newest
+    last, as navigation.window chooses it; black frames in front of a short history are left out, the session adds them.
+    """
 
     def decide(self, tokens: np.ndarray) -> Decision:
-        """Tokens float [n, k, H], oldest first -> the answer, which the session remembers."""
+        """The answer to these tokens, which the session goes on from (`stream`). Raises ValueError for tokens of another shape."""
         ...
 
     def replay(self, tokens: np.ndarray, action: Action) -> Decision:
-        """What the model answers, going on as if it had been `action`."""
-        ...
-
-    def append(self, tokens: np.ndarray, action: Action) -> None:
-        """An earlier decision and the answer it got, to rebuild a lost session."""
+        """As `decide`, but the session goes on as if the answer had been `action`, one of ACTIONS: for what was executed instead, and to
+        rebuild a lost session. Raises ValueError for another action."""
         ...
 
 
@@ -86,7 +88,7 @@ class StreamSession:
         self._position = len(opening)
 
     def decide(self, tokens: np.ndarray) -> Decision:
-        """tokens float [1, k, H] of the newest frame. The answer becomes the block's; `append` instead when another was executed."""
+        """tokens float [1, k, H] of the newest frame. The answer becomes the block's; `replay` instead when another was executed."""
         return self._answer(tokens, None)
 
     def replay(self, tokens: np.ndarray, action: Action) -> Decision:
@@ -96,10 +98,6 @@ class StreamSession:
         if action not in ACTIONS:
             raise ValueError(f"{action} is not one of the ten actions; a session can only replay what it could have answered")
         return self._answer(tokens, ACTIONS.index(action))
-
-    def append(self, tokens: np.ndarray, action: Action) -> None:
-        """An earlier decision and what was answered: as `replay`."""
-        self.replay(tokens, action)
 
     def _answer(self, tokens: np.ndarray, forced: int | None) -> Decision:
         started = time.perf_counter()
@@ -191,7 +189,3 @@ class WindowSession:
     def replay(self, tokens: np.ndarray, action: Action) -> Decision:
         """As `decide`: a window holds all that a decision depends on."""
         return self.decide(tokens)
-
-    def append(self, tokens: np.ndarray, action: Action) -> None:
-        """Nothing to keep of an earlier decision. Raises ValueError for tokens of another model."""
-        checked_tokens(self._engine, tokens, most=self._engine.spec.frames)

@@ -64,7 +64,7 @@ def test_a_rebuilt_session_gives_identical_candidates(engine: Engine):
     tokens = engine.encode(frames)
     rebuilt = engine.session(TEXTS[0])
     for i in range(12):
-        rebuilt.append(tokens[i : i + 1], first[i].action)
+        rebuilt.replay(tokens[i : i + 1], first[i].action)
     for i in range(12, 16):
         assert rebuilt.decide(tokens[i : i + 1]).candidates == first[i].candidates
 
@@ -90,7 +90,7 @@ def test_what_was_executed_changes_later_answers(engine: Engine):
     answers = []
     for action in (ACTIONS[1], ACTIONS[9]):
         session = engine.session(TEXTS[0])
-        session.append(tokens[:1], action)
+        session.replay(tokens[:1], action)
         answers.append(session.decide(tokens[1:]).candidates)
     assert answers[0] != answers[1]
 
@@ -126,7 +126,7 @@ def test_tokens_of_another_model_and_actions_outside_the_ten_are_refused(engine:
     with pytest.raises(ValueError, match="not finite"):
         session.decide(np.full((1, 4, 128), np.nan, np.float32))
     with pytest.raises(ValueError, match="one of the ten"):
-        session.append(np.zeros((1, 4, 128), np.float32), Forward(100))
+        session.replay(np.zeros((1, 4, 128), np.float32), Forward(100))
 
 
 def test_an_unknown_backend_and_frames_of_the_wrong_type_are_refused(engine: Engine, tmp_path: Path):
