@@ -31,11 +31,12 @@ class Engine(Inputs):
     def generate(
         self,
         prompt: str,
-        images: np.ndarray | list[np.ndarray] | None = None,
-        video: list[np.ndarray] | None = None,
+        images: free_text.Pictures | None = None,
+        video: free_text.Pictures | None = None,
         max_new_tokens: int = 64,
     ) -> str:
-        """The greedy answer to one user turn; "<image>" and "<vila/video>" in the prompt mark the media (uint8 [H, W, 3] RGB), in order."""
+        """The greedy answer to one user turn; "<image>" and "<vila/video>" in the prompt mark the media, in order: PIL images or uint8
+        [H, W, 3] RGB arrays. Raises ValueError when marks and media do not match, or `max_new_tokens` is below 1."""
         return free_text.generate(self, prompt, images, video, max_new_tokens)
 
 

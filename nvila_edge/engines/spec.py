@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nvila_edge.model.checkpoint import CheckpointError, checkpoint_folder, read_config
+from nvila_edge.navigation.profiles import profile
 
 # type -> ((block rows, block columns), ((index in `layers`, kind), ..)); facts/nvila.md section 1.2
 _MLP = ((1, "norm"), (2, "linear"), (3, "gelu"), (4, "linear"))
@@ -98,9 +99,10 @@ class EngineSpec:
 
     @staticmethod
     def from_json(content: dict[str, Any]) -> EngineSpec:
-        """The reverse of `to_json`. Raises TypeError or KeyError when fields are missing or unknown."""
+        """The reverse of `to_json`. Raises TypeError or KeyError when fields are missing or unknown, ValueError for a profile that is."""
         vision, language = VisionSpec(**content["vision"]), LanguageSpec(**content["language"])
-        return EngineSpec(vision, language, content["profile"], content["frames"])
+        asked = profile(content["profile"], content["frames"])
+        return EngineSpec(vision, language, asked.name, asked.frames)
 
 
 def spec_of_checkpoint(path: str | Path) -> EngineSpec:

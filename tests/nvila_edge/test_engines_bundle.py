@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from export.exporter import export_bundle
 from nvila_edge.engines import BundleError, Engine, load_bundle
@@ -79,6 +80,33 @@ def test_a_manifest_may_not_reach_out_of_its_folder(bundle: Path):
     edit(bundle, files={**files, "../secret": {"sha256": "0", "bytes": 1}})
     with pytest.raises(BundleError, match="outside"):
         load_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [({"profile": "straem"}, "did you mean 'stream'.*known: navila, stream"), ({"frames": 0}, "at least 1")]
+)
+def test_a_profile_that_does_not_exist_is_not_taken_for_another(bundle: Path, change: dict, words: str):
+    edit(bundle, spec=json.loads((bundle / "manifest.json").read_text())["spec"] | change)
+    with pytest.raises(BundleError, match=words):
+        load_bundle(bundle)
+
+
+def test_generate_takes_pil_images_and_refuses_what_is_no_picture(made: tuple[Path, Path]):
+    engine, frames = load_bundle(made[1]), tiny_frames(2)
+    for picture, array in (
+        (Image.fromarray(frames[0]), frames[0]),
+        (Image.fromarray(frames[0]).convert("L"), np.repeat(np.asarray(Image.fromarray(frames[0]).convert("L"))[..., None], 3, 2)),
+    ):
+        found, expected = (engine.generate("<image>\nwhat", images=[given], max_new_tokens=6) for given in (picture, array))
+        assert found == expected
+    clips = [list(frames), [Image.fromarray(frame) for frame in frames]]
+    assert len({engine.generate("<vila/video>\nwhat", video=clip, max_new_tokens=6) for clip in clips}) == 1
+    with pytest.raises(ValueError, match="one mark for each"):
+        engine.generate("<image>\nwhat", images=[Image.fromarray(frame) for frame in frames])
+    with pytest.raises(ValueError, match="uint8 RGB"):
+        engine.generate("<image>\nwhat", images=[frames[0].astype(np.float32)])
+    with pytest.raises(ValueError, match="max_new_tokens is 0"):
+        engine.generate("what", max_new_tokens=0)
 
 
 def test_generate_equals_the_model(made: tuple[Path, Path]):
