@@ -14,6 +14,8 @@ from nvila_edge.engines.session import Session, StreamSession, WindowSession
 from nvila_edge.engines.spec import EngineSpec
 from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK, ChatTokenizer
 
+MAX_INSTRUCTION_TOKENS = 448  # attention over them costs their square, and 2,000 characters can be 8,000 tokens
+
 
 class Engine(Inputs):
     """A loaded model: `encode` (see Inputs), `session`, `generate`."""
@@ -26,6 +28,9 @@ class Engine(Inputs):
         """A session that follows `instruction` under the model's prompt profile. Raises ValueError for an empty or overlong instruction."""
         if IMAGE_MARK in instruction or VIDEO_MARK in instruction:
             raise ValueError(f"the instruction contains {IMAGE_MARK} or {VIDEO_MARK}, which stand for pictures; say it in words only")
+        length = len(self.tokenizer.encode(instruction))
+        if length > MAX_INSTRUCTION_TOKENS:
+            raise ValueError(f"the instruction has {length} tokens; at most {MAX_INSTRUCTION_TOKENS} are allowed, about 300 words")
         return StreamSession(self, instruction) if self.profile.name == "stream" else WindowSession(self, instruction)
 
     def generate(

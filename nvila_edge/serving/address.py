@@ -11,7 +11,7 @@ def checked_bind(bind: str) -> str:
     """`bind` when it is tcp on a loopback address; port "*" or 0 picks a free one. Raises ValueError naming what is allowed."""
     allowed = f"allowed: tcp on a loopback address, such as {DEFAULT_BIND} (port * picks a free one)"
     host, port = _host_and_port(bind)
-    if not (port == "*" or (port.isdecimal() and int(port) < 65536)):
+    if not (port == "*" or (port.isascii() and port.isdecimal() and int(port) < 65536)):
         raise ValueError(f"cannot bind to {bind!r}; {allowed}")
     if not _loopback(host):
         raise ValueError(
@@ -24,7 +24,7 @@ def checked_server(address: str) -> str:
     """`address` when it is tcp to a loopback address. Raises ValueError naming what is allowed: remote addresses need keys, which come
     later."""
     host, port = _host_and_port(address)
-    if not (port.isdecimal() and 0 < int(port) < 65536):
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
         raise ValueError(f"cannot connect to {address!r}; give an address like {DEFAULT_BIND}")
     if not _loopback(host):
         raise ValueError(
@@ -43,6 +43,6 @@ def _host_and_port(address: str) -> tuple[str, str]:
 
 def _loopback(host: str) -> bool:
     try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+        return host == "localhost" or ipaddress.IPv4Address(host).is_loopback
     except ValueError:
         return False

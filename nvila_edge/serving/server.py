@@ -96,9 +96,14 @@ class Server:
         return self._router.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def warm_up(self) -> None:
-        """One encode and one decision, so that the first client does not wait for lazy initialisation. Raises what the engine raises."""
-        tokens = self._engine.encode(np.zeros((1, 224, 224, 3), np.uint8))
-        self._engine.session("walk forward and stop").decide(tokens)
+        """One encode and one decision, so that the first client does not wait for lazy initialisation. Raises ServerStartError."""
+        try:
+            tokens = self._engine.encode(np.zeros((1, 224, 224, 3), np.uint8))
+            self._engine.session("walk forward and stop").decide(tokens)
+        except Exception as error:
+            said = (str(error).strip().splitlines() or [""])[0]
+            message = f"a first decision failed ({type(error).__name__}: {said}): the model's files do not fit together"
+            raise ServerStartError(message, "export the bundle again, or reinstall nvila-edge if it is the built-in one") from error
 
     def info(self) -> dict[str, Any]:
         """What hello answers."""

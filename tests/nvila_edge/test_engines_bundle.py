@@ -54,7 +54,9 @@ def test_older_and_newer_formats_name_the_way_out(bundle: Path):
         load_bundle(bundle)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 1, "spec": 3, "files": {}}', '{"format": "1"}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"format": 1}', '{"format": 1, "spec": 3, "files": {}}', '{"format": "1"}', '{"format": true}', "[" * 100_000]
+)
 def test_a_damaged_manifest_is_called_corrupt(bundle: Path, text: str):
     (bundle / "manifest.json").write_text(text)
     with pytest.raises(BundleError, match="corrupt"):
@@ -89,6 +91,25 @@ def test_a_profile_that_does_not_exist_is_not_taken_for_another(bundle: Path, ch
     edit(bundle, spec=json.loads((bundle / "manifest.json").read_text())["spec"] | change)
     with pytest.raises(BundleError, match=words):
         load_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("vision", {"image_size": 999_999}), ("vision", {"patch": 0}), ("vision", {"projector": "magic"}), ("vision", {"heads": "4"}),
+        ("language", {"layers": -1}), ("language", {"rope_theta": float("nan")}), ("language", {"tied": 1}),
+    ],
+)  # fmt: skip
+def test_a_spec_that_no_model_has_is_refused_by_name(bundle: Path, part: str, change: dict):
+    spec = json.loads((bundle / "manifest.json").read_text())["spec"]
+    edit(bundle, spec=spec | {part: spec[part] | change})
+    with pytest.raises(BundleError, match=next(iter(change))):
+        load_bundle(bundle)
+
+
+def test_an_instruction_of_thousands_of_tokens_is_refused(made: tuple[Path, Path]):
+    with pytest.raises(ValueError, match="at most 448"):
+        load_bundle(made[1]).session("go " * 600)
 
 
 def test_generate_takes_pil_images_and_refuses_what_is_no_picture(made: tuple[Path, Path]):
