@@ -11,7 +11,7 @@ import fcntl
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,7 @@ class RunFolder:
     def __init__(self, out: Path, config: Mapping[str, Any], commit: str) -> None:
         """Open or resume `out`.
 
-        Raises OutputError when it cannot be written, another run holds it, or it belongs to another configuration.
+        Raises OutputError when it cannot be written, is damaged, another run holds it, or it belongs to another configuration.
         """
         self.out = out
         try:
@@ -176,7 +176,7 @@ class RunFolder:
         path = self.out / RUN
         commits = [commit]
         if path.exists():
-            run = json.loads(path.read_bytes())
+            run = _read_json(path, ("config", "commits"))
             _same_config(self.out, run["config"], config)
             commits = run["commits"] + [commit] * (commit not in run["commits"])
         elif (self.out / RESULTS).exists():
@@ -217,6 +217,20 @@ class RunFolder:
         self._lock.close()
 
 
+def _read_json(path: Path, keys: Sequence[str] = ()) -> Record:
+    """A file that `write_json` wrote, with these keys at least. Raises OutputError for anything else."""
+    try:
+        content = json.loads(path.read_bytes())
+        missing = [key for key in keys if key not in content]
+    except (ValueError, TypeError) as error:
+        content, missing = None, [str(error)]
+    if not isinstance(content, dict) or missing:
+        raise OutputError(
+            f"{path} is damaged ({', '.join(missing) or 'not an object'}); remove the folder {path.parent} or choose another --out"
+        )
+    return content
+
+
 def _same_config(out: Path, stored: Record, wanted: Record) -> None:
     if stored == wanted:
         return
@@ -228,6 +242,11 @@ def _same_config(out: Path, stored: Record, wanted: Record) -> None:
 def in_order(records: Iterable[Record]) -> list[Record]:
     """The records sorted by episode id."""
     return sorted(records, key=sort_key)
+
+
+def stored_config(out: Path) -> Record:
+    """The configuration that a folder is bound to; {} when it is bound to none. Raises OutputError when that is damaged."""
+    return _read_json(out / RUN, ("config", "commits"))["config"] if (out / RUN).exists() else {}
 
 
 def clear_run(out: Path) -> None:
@@ -248,10 +267,10 @@ def clear_run(out: Path) -> None:
 def load_run(out: Path) -> tuple[list[Record], list[Record], Record]:
     """Results, timings and summary of a finished (or interrupted: then the summary is empty) evaluation.
 
-    Raises OutputError when `out` holds none.
+    Raises OutputError when `out` holds none, or a damaged one.
     """
     if not (out / RESULTS).exists():
         raise OutputError(f"{out} holds no {RESULTS}; give the --out folder of an evaluation")
     results, timings = read_lines(out / RESULTS)[0], read_lines(out / TIMINGS)[0]
-    summary = json.loads((out / SUMMARY).read_bytes()) if (out / SUMMARY).exists() else {}
+    summary = _read_json(out / SUMMARY) if (out / SUMMARY).exists() else {}
     return in_order(results), in_order(timings), summary

@@ -7,7 +7,7 @@ Shapes: B episodes, T positions, N frames, P patches, C channels, H hidden, D he
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -48,6 +48,10 @@ class Batch:
     frames: Tensor
     slots: Tensor
     decisions: int
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch there."""
+        return replace(self, **{name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)})
 
 
 class StreamLayout:
@@ -136,7 +140,7 @@ def stream_loss(model: NVILA, batch: Batch) -> Tensor:
     padding = frames.new_zeros(_rounded(len(frames)) - len(frames), *frames.shape[1:])
     tokens = projector(torch.cat([frames, padding]))[: len(frames)]
     rows = batch.slots[:, 0, None]
-    columns = batch.slots[:, 1, None] + torch.arange(tokens.shape[1])
+    columns = batch.slots[:, 1, None] + torch.arange(tokens.shape[1], device=tokens.device)
     embeds = embeds.index_put((rows.expand_as(columns), columns), tokens.to(embeds.dtype))
     hidden, _ = decoder(llm, embeds, batch.positions, batch.mask)
     rows, columns = (batch.targets != IGNORED).nonzero(as_tuple=True)
