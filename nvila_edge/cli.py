@@ -280,9 +280,10 @@ class Train:
 
     def run(self) -> None:
         from nvila_edge.training.recipe import load_recipe
+
+        recipe = load_recipe(self.recipe, self.overrides)  # before the seconds that torch takes
         from sim.dagger import DaggerRun
 
-        recipe = load_recipe(self.recipe, self.overrides)
         out = self.out or Path("runs/train") / recipe.name
         print(f"checkpoint: {DaggerRun(recipe, out, lambda line: print(line, flush=True)).run()}")
 

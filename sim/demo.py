@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sim.crew import Reporter
-from sim.evaluate import EvalOptions, evaluate
+from sim.evaluate import EvalOptions, check, evaluate
 from sim.results import REPORT, RESULTS, RUN, VIDEOS, OutputError, clear_run, stored_config
 
 SPLIT = "val_unseen"
@@ -18,9 +18,11 @@ def run_demo(out: Path, episodes: int, workers: int, reporter: Reporter) -> str:
     """
     if any((out / name).exists() for name in (RUN, RESULTS)) and not stored_config(out).get("demo"):
         raise OutputError(f"{out} holds an evaluation that is no demo: it stays; choose another --out or remove that folder")
+    options = EvalOptions(out, split=SPLIT, episodes=episodes, workers=workers, videos=episodes, demo=True)
+    check(options)
     clear_run(out)
     reporter.note(f"{episodes} episodes in houses that the model has never seen; the model runs in a server process of its own")
-    summary = evaluate(EvalOptions(out, split=SPLIT, episodes=episodes, workers=workers, videos=episodes, demo=True), reporter)
+    summary = evaluate(options, reporter)
     latency = summary["latency_ms"]
     reached = round(summary["SR"] * summary["episodes"] / 100)
     return "\n".join(

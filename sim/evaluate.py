@@ -93,6 +93,8 @@ def _resolve(options: EvalOptions) -> _Task:
     bundle = options.bundle or BUILTIN_BUNDLE
     if options.workers < 1:
         raise ValueError(f"--workers {options.workers}: at least 1")
+    if options.seed < 0 or options.videos < 0:
+        raise ValueError(f"--seed {options.seed}, --videos {options.videos}: neither may be below 0")
     if options.policy not in POLICIES:
         raise ValueError(f"--policy {options.policy!r}: one of {', '.join(POLICIES)}")
     if options.policy == "engine" and not (bundle / "manifest.json").exists() and not (bundle / "config.json").exists():
@@ -134,6 +136,17 @@ def _stage_setup(options: EvalOptions, task: _Task) -> StageSetup:
         videos=tuple(episode.episode_id for episode in task.episodes[: options.videos]),
         expert_counts=tuple(expert_histogram(truths)) if blind else (), stop_after=median_steps(truths) if blind else 0,
     )  # fmt: skip
+
+
+def check(options: EvalOptions) -> None:
+    """Raises what `evaluate` would raise before its first episode: options, dataset, bundle, renderer. Writes nothing."""
+    from nvila_edge.engines.manifest import read_manifest
+    from sim.renderer import Renderer
+
+    task = _resolve(options)
+    if options.policy == "engine" and _is_bundle(task.bundle):
+        read_manifest(task.bundle)
+    Renderer(16, 16).close()
 
 
 def evaluate(options: EvalOptions, reporter: Reporter) -> Record:

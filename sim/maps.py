@@ -53,11 +53,14 @@ class HouseMap:
 
     @staticmethod
     def load(folder: Path, name: str) -> HouseMap | None:
-        """What `save` wrote, or None when there is none."""
+        """What `save` wrote, or None when there is none that can be read."""
         if not ((folder / f"{name}.jpg").exists() and (folder / f"{name}.json").exists()):
             return None
-        rgb = np.asarray(Image.open(folder / f"{name}.jpg").convert("RGB"))
-        return HouseMap(rgb, MapTransform(**json.loads((folder / f"{name}.json").read_bytes())))
+        try:
+            rgb = np.asarray(Image.open(folder / f"{name}.jpg").convert("RGB"))
+            return HouseMap(rgb, MapTransform(**json.loads((folder / f"{name}.json").read_bytes())))
+        except (OSError, ValueError, TypeError, SyntaxError):  # damaged: it can be drawn again
+            return None
 
 
 def draw_map(renderer: Renderer, rooms: Sequence[Room], longest_px: int = 640) -> HouseMap:

@@ -68,6 +68,8 @@ def read_lines(path: Path) -> tuple[list[Record], int]:
             if index == len(lines) - 2 and lines[-1] == b"":
                 break
             raise OutputError(f"{path}, line {index + 1}: not JSON ({error}); remove that line, its episode will be run again") from error
+        if not isinstance(record, dict) or "episode_id" not in record:
+            raise OutputError(f"{path}, line {index + 1}: not an episode's record; remove that line, its episode will be run again")
         records.append(record)
         size += len(line) + 1
     return records, size
@@ -96,7 +98,9 @@ def write_atomic(path: Path, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+        raise OutputError(
+            f"cannot write {path}: {_reason(error)}; make room or choose another --out, then give the same command again"
+        ) from error
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -260,7 +264,7 @@ def clear_run(out: Path) -> None:
             raise OutputError(f"another evaluation is writing to {out}; wait for it or choose another --out") from error
         for name in (RESULTS, TIMINGS, SUMMARY, RUN, REPORT):
             (out / name).unlink(missing_ok=True)
-        for made in (*(out / VIDEOS).glob("*.mp4"), *(out / MAPS).glob("*.jpg"), *(out / MAPS).glob("*.json")):
+        for made in (*(out / VIDEOS).glob("*.mp4*"), *(out / MAPS).glob("*.jpg"), *(out / MAPS).glob("*.json")):
             made.unlink()
 
 
@@ -272,5 +276,7 @@ def load_run(out: Path) -> tuple[list[Record], list[Record], Record]:
     if not (out / RESULTS).exists():
         raise OutputError(f"{out} holds no {RESULTS}; give the --out folder of an evaluation")
     results, timings = read_lines(out / RESULTS)[0], read_lines(out / TIMINGS)[0]
+    if not results:
+        raise OutputError(f"{out} holds no finished episode; go on with the evaluation first (the same command again)")
     summary = _read_json(out / SUMMARY) if (out / SUMMARY).exists() else {}
     return in_order(results), in_order(timings), summary

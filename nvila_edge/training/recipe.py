@@ -110,7 +110,9 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         if name_or_path not in known:
             raise RecipeError(f"no recipe {name_or_path!r}{_suggest(name_or_path, known)}; built in: {', '.join(known)}")
         path = folder / f"{name_or_path}.yaml"
-    content = yaml.safe_load(path.read_text()) or {}
+    content = _yaml(path.read_text(errors="replace"), str(path)) or {}
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path} holds {type(content).__name__}; a recipe is a YAML mapping of keys to values")
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator:
@@ -119,8 +121,19 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         target = content
         for section in sections:
             target = target.setdefault(section, {})
-        target[last] = yaml.safe_load(value)
+            if not isinstance(target, dict):
+                raise RecipeError(
+                    f"{override!r}: {section} is no section; allowed: {', '.join(f.name for f in dataclasses.fields(Recipe))}"
+                )
+        target[last] = _yaml(value, override)
     return _fill(Recipe, content, "")
+
+
+def _yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
 
 
 def bind_folder(folder: Path, recipe: Recipe) -> None:

@@ -72,6 +72,13 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
         RunFolder(tmp_path, CONFIG, "c0ffee")
 
 
+@pytest.mark.parametrize("line", ["null", "[]", '{"spl": 1}'])
+def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / RESULTS).write_text(line + "\n")
+    with pytest.raises(OutputError, match="line 1: not an episode's record"):
+        read_lines(tmp_path / RESULTS)
+
+
 def test_another_configuration_in_the_same_folder_is_refused_by_name(tmp_path: Path) -> None:
     write(tmp_path, [1])
     with pytest.raises(OutputError, match="policy 'oracle' there, 'random' now"):
