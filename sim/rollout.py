@@ -11,6 +11,7 @@ import torch
 from nvila_edge.model.nvila import NVILA
 from nvila_edge.navigation.actions import ACTIONS, Stop, primitives
 from nvila_edge.navigation.grammar import action_trie
+from nvila_edge.navigation.steady import steadied
 from nvila_edge.training.stream import Episode as Recording
 from nvila_edge.training.stream import StreamLayout
 from nvila_edge.training.stream_policy import StreamPolicy
@@ -110,15 +111,18 @@ class Roller:
         wanted = ACTIONS.index(run.expert.action(run.env.pose))
         distance = run.expert.distance_m(run.env.pose)
         run.oracle_success |= distance < SUCCESS_M
+        probabilities = steadied(probabilities, run.executed[-1] if run.executed else None)
         if self.settings.temperature > 0:
             sharpened = probabilities ** (1 / self.settings.temperature)
             chosen = int(rng.choice(len(ACTIONS), p=sharpened / sharpened.sum()))
         else:
             chosen = self.trie.choose(probabilities)
-        if rng.random() < self.settings.expert_share:
+        allowed = probabilities[wanted] > 0
+        if rng.random() < self.settings.expert_share and allowed:
             chosen = wanted
         if chosen == STOP and wanted != STOP and self.learning:
-            chosen = wanted  # a wrong stop would end the lesson: it is corrected and the episode goes on
+            going_on = np.where(np.arange(len(ACTIONS)) == STOP, 0.0, probabilities)
+            chosen = wanted if allowed else int(going_on.argmax())  # a wrong stop would end the lesson
         run.expert_actions.append(wanted)
         run.executed.append(chosen)
         if chosen == STOP:

@@ -30,7 +30,9 @@ class Engine(Inputs):
             raise ValueError(f"the instruction contains {IMAGE_MARK} or {VIDEO_MARK}, which stand for pictures; say it in words only")
         length = len(self.tokenizer.encode(instruction))
         if length > MAX_INSTRUCTION_TOKENS:
-            raise ValueError(f"the instruction has {length} tokens; at most {MAX_INSTRUCTION_TOKENS} are allowed, about 300 words")
+            raise ValueError(
+                f"the instruction has {length} tokens; at most {MAX_INSTRUCTION_TOKENS} are allowed, about 300 words: shorten it"
+            )
         return StreamSession(self, instruction) if self.profile.name == "stream" else WindowSession(self, instruction)
 
     def generate(

@@ -17,6 +17,7 @@ from nvila_edge.engines.cache import UNSEEN, NewKeyValues
 from nvila_edge.model.tokens import IMAGE_MARK
 from nvila_edge.navigation.actions import ACTIONS, SENTENCES, Action
 from nvila_edge.navigation.decision import Decision
+from nvila_edge.navigation.steady import steadied
 
 if TYPE_CHECKING:
     from nvila_edge.engines.engine import Engine
@@ -82,13 +83,17 @@ class StreamSession:
         self._opening = self._cache.take(len(opening))
         self._blocks: deque[list[int]] = deque()
         self._pending: list[int] = []
+        self._previous: int | None = None  # index in ACTIONS
         mask = np.concatenate([np.full((len(opening), capacity), UNSEEN), causal(len(opening))], 1)
         _, new = engine.backend.prefill(engine.embed(opening), np.arange(len(opening)), mask, self._cache, np.array([len(opening) - 1]))
         self._cache.write(new, list(range(len(opening))), self._opening)
         self._position = len(opening)
 
     def decide(self, tokens: np.ndarray) -> Decision:
-        """tokens float [1, k, H] of the newest frame. The answer becomes the block's; `replay` instead when another was executed."""
+        """tokens float [1, k, H] of the newest frame. The answer becomes the block's; `replay` instead when another was executed.
+
+        The candidates are the model's; the action is the best of them that does not undo the turn before (navigation/steady.py).
+        """
         return self._answer(tokens, None)
 
     def replay(self, tokens: np.ndarray, action: Action) -> Decision:
@@ -103,8 +108,9 @@ class StreamSession:
         started = time.perf_counter()
         logits, new = self._run(tokens)
         probabilities = self._tree.trie.probabilities(logits)
-        chosen = self._tree.trie.choose(probabilities)
-        self._commit(new, chosen if forced is None else forced)
+        chosen = self._tree.trie.choose(steadied(probabilities, self._previous))
+        self._previous = chosen if forced is None else forced
+        self._commit(new, self._previous)
         return _decision(probabilities, chosen, started)
 
     def _run(self, tokens: np.ndarray) -> tuple[np.ndarray, NewKeyValues]:

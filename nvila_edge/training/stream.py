@@ -18,6 +18,7 @@ from nvila_edge.model.nvila import NVILA
 from nvila_edge.model.tokens import ChatTokenizer
 from nvila_edge.navigation.actions import SENTENCES
 from nvila_edge.navigation.profiles import profile
+from nvila_edge.navigation.steady import undoes
 
 IGNORED = -100
 NEGATIVE = -1e9  # additive mask: finite, so that rows of padding do not become NaN
@@ -81,6 +82,9 @@ class StreamLayout:
             return ids, targets, blocks, columns
         for block, (expert, executed) in enumerate(zip(episode.expert, episode.executed, strict=True)):
             said, wanted = self.answers[executed], self.answers[expert]
+            if block and undoes(int(expert), int(episode.executed[block - 1])):  # decoding does not allow it, and it would teach dithering
+                self._append_block(ids, targets, blocks, columns, block, said, [])
+                continue
             # the amount is only taught where the same verb was said: after another verb it would be a different question
             agreed = next((i for i, (a, b) in enumerate(zip(said, wanted, strict=False)) if a != b), min(len(said), len(wanted)))
             self._append_block(ids, targets, blocks, columns, block, said, [*wanted[: agreed + 1]])
