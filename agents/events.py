@@ -64,8 +64,9 @@ class ServerBack:
 class Ended:
     """The episode is over and the robot halted.
 
-    reason: "stop" (the policy said so), "limit" (of primitives or decisions), "rejected" (two answers in a row not understood); or a fault:
-    "server" (gone or late for too long), "stale" (frames too old), "camera", "robot", "error". `message` tells more of faults.
+    reason: "stop" (the policy said so), "limit" (of primitives or decisions), "rejected" (two answers in a row not understood), "over" (the
+    recording that served as a camera was shown to its end); or a fault: "server" (gone or late for too long), "stale" (frames too old),
+    "camera", "robot", "error". `message` tells more.
     """
 
     reason: str
@@ -77,7 +78,7 @@ class Ended:
     @property
     def fault(self) -> bool:
         """Whether it ended for want of something other than the policy, so that its figures say nothing about the policy."""
-        return self.reason not in ("stop", "limit", "rejected")
+        return self.reason not in ("stop", "limit", "rejected", "over")
 
 
 Event = Captured | Decided | Executed | Withheld | ServerLost | ServerBack | Ended

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from agents.events import Captured, Decided, Ended, Event, Executed, ServerBack, ServerLost, Withheld
 from agents.guard import Guarded, GuardLimits, Refused, allowed_primitives
 from agents.policy import Policy
-from agents.protocols import Camera, CameraError, Robot, RobotError
+from agents.protocols import Camera, CameraError, RecordingOver, Robot, RobotError
 from nvila_edge.navigation.actions import Action, Primitive
 from nvila_edge.serving.errors import DeadlinePassed, LinkDown, ServingError
 from nvila_edge.serving.link import Link, LocalLink
@@ -28,6 +28,8 @@ class LoopConfig:
 
 # Turns in a row that may go wrong in the same way, and the reason of the end when they do
 _PATIENCE = {"rejected": (2, "rejected"), "late": (3, "server"), "stale": (3, "stale"), "lost": (10, "server")}
+
+_REASONS = {RecordingOver: "over", CameraError: "camera", RobotError: "robot", ServingError: "error"}  # the first that fits
 
 Turn = Generator[Event, None, tuple[str, str]]  # ends with ("moved" or a key of _PATIENCE, message)
 
@@ -61,8 +63,7 @@ class Loop:
             yield self._ended(end.reason, end.message)
         except (ServingError, CameraError, RobotError) as error:
             self._robot.halt()
-            reason = "camera" if isinstance(error, CameraError) else "robot" if isinstance(error, RobotError) else "error"
-            yield self._ended(reason, str(error))
+            yield self._ended(next(reason for kind, reason in _REASONS.items() if isinstance(error, kind)), str(error))
         finally:
             self._robot.halt()
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from agents.history import History, frames_for_decision
 from agents.protocols import Frame, Motion
-from nvila_edge.navigation.actions import Action, Primitive
+from nvila_edge.navigation.actions import Action, Primitive, primitives
 from nvila_edge.navigation.decision import Decision
 from nvila_edge.navigation.profiles import PromptProfile, checked_instruction, profile
 from nvila_edge.serving.client import Client
@@ -35,8 +35,9 @@ class Policy(Protocol):
 
 
 class RemotePolicy:
-    """Asks a server. `navila` frames are sent when they are captured, so that they are encoded while the robot moves; `stream` needs only
-    the newest frame at decision time, so only that is sent."""
+    """Asks a server. Frames are sent when they are captured, so that they are encoded before they are asked for: under `navila` all, under
+    `stream` those that a decision follows, which are the ones after the last primitive of an action. What was not sent by then (the first
+    frame, before the server's profile is known, or one after an action that was broken off) is sent with the question."""
 
     def __init__(self, client: Client, decision_deadline_s: float = 10.0) -> None:
         self._client, self._deadline_s = client, decision_deadline_s
@@ -46,19 +47,20 @@ class RemotePolicy:
         self._history = History()
         self._newest: Frame | None = None
         self._begun = True  # whether the last decision is part of the past
+        self._left = 0  # primitives of the last decision that are still to come
 
     def reset(self, instruction: str, episode_id: str) -> None:
         """Begin an episode. Raises ValueError for an empty or overlong instruction; needs no server yet."""
         self._instruction = checked_instruction(instruction)
         if self._episode is not None:
             self._episode.close()
-        self._profile, self._episode, self._newest, self._history, self._begun = None, None, None, History(), True
+        self._profile, self._episode, self._newest, self._history, self._begun, self._left = None, None, None, History(), True, 0
 
     def observe(self, frame: Frame) -> None:
         """Remember a frame; send it when the model may need it later. Raises WireError for an array that is no frame."""
         self._history.observe(frame.frame_id)
         self._newest = frame
-        if self._profile is not None and self._profile.name != "stream":
+        if self._profile is not None and (self._profile.name != "stream" or self._left == 0):
             self._open(self._profile).send(frame.frame_id, frame.rgb)
 
     def executed(self, action: Action, primitive: Primitive, motion: Motion) -> None:
@@ -67,19 +69,21 @@ class RemotePolicy:
             self._begun = True
             self._episode.begun(self._history.ids[-1], action)
         self._history.completed()
+        self._left -= 1
 
     def decide(self) -> Decision:
         """The server's answer for the newest frame. Raises LinkDown, DeadlinePassed, RemoteError or WireError."""
         assert self._newest is not None, "observe comes before decide"
         started_s = time.monotonic()
         if self._profile is None:
-            self._profile = profile(self._client.hello(self._deadline_s).profile)
+            info = self._client.hello(self._deadline_s)
+            self._profile = profile(info.profile, info.window)
         episode = self._open(self._profile)
         if not episode.keeps(self._newest.frame_id):
             episode.send(self._newest.frame_id, self._newest.rgb)
         left_s = self._deadline_s - (time.monotonic() - started_s)
         decision = episode.decide(frames_for_decision(self._profile, self._history), left_s)
-        self._begun = False
+        self._begun, self._left = False, 0 if decision.action is None else len(primitives(decision.action))
         return decision
 
     def _open(self, known: PromptProfile) -> RemoteEpisode:

@@ -32,7 +32,7 @@ class Camera(Protocol):
     """A forward-looking RGB camera."""
 
     def capture(self) -> Frame:
-        """The newest image. Raises CameraError when none can be had in time."""
+        """The newest image. Raises CameraError when none can be had in time, RecordingOver after the last one of a recording."""
         ...
 
 
@@ -50,6 +50,10 @@ class Robot(Protocol):
 
 class CameraError(RuntimeError):
     """No usable frame could be had."""
+
+
+class RecordingOver(CameraError):
+    """A recording that serves as a camera has been shown to its end."""
 
 
 class RobotError(RuntimeError):

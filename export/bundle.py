@@ -19,21 +19,31 @@ from nvila_edge.engines.spec import EngineSpec
 def staged(out: Path) -> Iterator[Path]:
     """A folder beside `out` to write into; it replaces `out` when the block succeeds and is removed when it fails.
 
+    At every moment `out` or, for the blink between two renames, OUT.replaced is a whole bundle; the next export puts the latter back.
     Raises ValueError when `out` exists and is neither empty nor a bundle: exports never delete what they did not write.
     """
+    aside, old = out.with_name(f"{out.name}.partial"), out.with_name(f"{out.name}.replaced")
+    _put_back(old, out)
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / NAME).is_file())):
         raise ValueError(f"{out} exists and is not a bundle; give another output folder or remove it yourself")
-    aside = out.with_name(f"{out.name}.partial")
     if aside.exists():
         shutil.rmtree(aside)
     aside.mkdir(parents=True)
     try:
         yield aside
         if out.exists():
-            shutil.rmtree(out)
+            out.rename(old)
         aside.rename(out)
     finally:
+        _put_back(old, out)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _put_back(old: Path, out: Path) -> None:
+    """Make `old` what `out` was, unless the new one is there already: then it is not needed any more."""
+    if old.exists() and not out.exists():
+        old.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_embedding(folder: Path, table: np.ndarray) -> None:

@@ -81,8 +81,7 @@ def _export_vision(source: Checkpoint, folder: Path, kind: str, recordings: Sequ
     if kind == "w8a8":
         layers = smoothquant.quantised_layers(source, pixels(calibration_frames(recordings, CALIBRATION_FRAMES), spec.image_size))
     store = "float32" if kind == "fp32" else "float16"
-    weights = 2 * spec.layers * spec.hidden * (4 * spec.hidden + 2 * spec.intermediate)
-    external = folder / f"{VISION}.data" if weights > EXTERNAL_ABOVE else None
+    external = _external(folder / f"{VISION}.data", source.vision_numbers(), store)
     tracked = _tracked(layers, "vision", spec.layers, progress)
     write_vision_graph(folder / VISION, spec, source.vision_stem(), tracked, source.projector(), store, external)
 
@@ -96,10 +95,14 @@ def _export_language(
         inputs = Inputs(source.spec, ChatTokenizer.from_folder(folder), table, OnnxVision(folder, threads=1))
         layers = awq.quantised_layers(source, fused_sequences(inputs, recordings, CALIBRATION_TOKENS))
     store = "float32" if kind == "fp32" else "float16"
-    weights = spec.layers * spec.hidden * (2 * spec.hidden + 3 * spec.intermediate) + 2 * spec.vocab * spec.hidden
-    external = folder / f"{LANGUAGE}.data" if weights > EXTERNAL_ABOVE else None
+    external = _external(folder / f"{LANGUAGE}.data", source.language_numbers(), store)
     tracked = _tracked(layers, "language", spec.layers, progress)
     write_language_graph(folder / LANGUAGE, spec, tracked, source.norm(), source.head(), store, external)
+
+
+def _external(path: Path, numbers: int, store: str) -> Path | None:
+    """`path`, when so many weights need a file of their own; counted as if none were quantised, which is more than they take."""
+    return path if numbers * np.dtype(store).itemsize > EXTERNAL_ABOVE else None
 
 
 def _tracked(items: Iterator[T], what: str, total: int, progress: Progress) -> Iterator[T]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,14 @@ class TensorFolder:
             raise CheckpointError(f"{self.folder} lacks the tensor {name}; the files do not fit its config.json")
         with safe_open(self._files[name], framework="pt") as tensors:
             return tensors.get_tensor(name).to(torch.float32).numpy()
+
+    def count(self, prefix: str) -> int:
+        """How many numbers the tensors hold whose names start with `prefix`; read from the files' headers."""
+        return sum(math.prod(self._shape(name)) for name in self._files if name.startswith(prefix))
+
+    def _shape(self, name: str) -> list[int]:
+        with safe_open(self._files[name], framework="pt") as tensors:
+            return tensors.get_slice(name).get_shape()
 
     def below(self, prefix: str) -> dict[str, np.ndarray]:
         """All tensors whose names start with `prefix`, by the rest of the name."""
@@ -71,6 +80,14 @@ class Checkpoint:
     def vision_layers(self) -> Iterator[dict[str, np.ndarray]]:
         """The tower's layers that are run, one at a time."""
         return (self.vision_layer(i) for i in range(self.spec.vision.layers))
+
+    def vision_numbers(self) -> int:
+        """How many weights a vision graph holds, at most (layers that are not run counted too)."""
+        return self._tower.count("") + self._projector.count("")
+
+    def language_numbers(self) -> int:
+        """How many weights a language graph holds: layers and head."""
+        return self._llm.count("model.layers.") + self.spec.language.vocab * self.spec.language.hidden
 
     def norm(self) -> np.ndarray:
         """The final RMS norm's weight [H]."""

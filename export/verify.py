@@ -14,7 +14,7 @@ from nvila_edge.engines.engine import Engine, load_bundle
 from nvila_edge.navigation.actions import ACTIONS
 from nvila_edge.navigation.window import window
 
-# gates; issue 4's measures, agreement as the built-in model's
+# gates: what quantisation may cost
 MIN_AGREEMENT, MIN_COSINE, MEAN_COSINE, MAX_PERPLEXITY_RATIO = 0.95, 0.99, 0.999, 1.03
 
 

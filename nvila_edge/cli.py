@@ -19,10 +19,6 @@ from nvila_edge import __version__
 
 _ASSETS = Path(__file__).resolve().parent / "assets"
 _OURS = ("nvila_edge", "agents", "sim", "export")
-_EXTRAS = {  # module that is missing -> the extra that brings it
-    "onnxruntime": "cpu", "onnx": "export", "torch": "train", "transformers": "train", "safetensors": "train", "moderngl": "sim",
-    "av": "sim", "scipy": "sim", "trimesh": "sim", "fastdtw": "sim", "tensorrt_rtx": "tensorrt",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,8 @@ class Agent:
     def run(self) -> None:
         from agents.main import run_agent
 
-        ended = run_agent(self.server, self.camera, self.instruction, robot=self.robot, on_event=_tell)
+        robot = "dry-run" if self.dry_run else self.robot
+        ended = run_agent(self.server, self.camera, self.instruction, robot=robot, on_event=_tell)
         if ended.fault:
             raise SystemExit(1)
 
@@ -231,7 +228,7 @@ class Export:
     target: Literal["onnx"] = "onnx"
     """What runs it: ONNX Runtime."""
     calibration: str = "builtin"
-    """Folder of recorded decisions, or "builtin": the expert's in houses of train."""
+    """"builtin": the expert's decisions in houses of train; or a folder of .npz files that export.calibration.write_recording wrote."""
 
     def run(self) -> None:
         from export.exporter import export_bundle
@@ -256,7 +253,7 @@ class Verify:
     against: Path
     """Checkpoint folder (published layout), run unquantised in torch."""
     recordings: str = "builtin"
-    """Folder of recorded decisions, or "builtin": the expert's in houses of val_unseen."""
+    """"builtin": the expert's decisions in houses of val_unseen; or a folder as for `nvila-edge export --calibration`."""
     backend: Literal["onnxruntime", "torch"] = "onnxruntime"
     """What runs the bundle."""
 
@@ -286,9 +283,10 @@ class Train:
 
     def run(self) -> None:
         from nvila_edge.training.recipe import load_recipe
+
+        recipe = load_recipe(self.recipe, self.overrides)  # before the seconds that torch takes
         from sim.dagger import DaggerRun
 
-        recipe = load_recipe(self.recipe, self.overrides)
         out = self.out or Path("runs/train") / recipe.name
         print(f"checkpoint: {DaggerRun(recipe, out, lambda line: print(line, flush=True)).run()}")
 
@@ -324,7 +322,7 @@ class DataHouses:
 
 @dataclass(frozen=True)
 class Doctor:
-    """Check this machine and installation, or a checkpoint; say what is missing and how to mend it."""
+    """Check this machine and installation, or describe a checkpoint. Fails for what is broken, not for parts that are not installed."""
 
     example: ClassVar[str] = "nvila-edge doctor"
     checkpoint: Positional[str | None] = None
@@ -335,7 +333,7 @@ class Doctor:
             from nvila_edge.describe import describe
 
             return print(describe(self.checkpoint))
-        from nvila_edge.doctor import Check, checks
+        from nvila_edge.doctor import FAIL, Check, checks
 
         def render() -> str:
             from sim.renderer import Renderer
@@ -344,9 +342,9 @@ class Doctor:
             return "off-screen rendering works"
 
         found = checks(_ASSETS / "bundle", [Check("OpenGL over EGL (sim)", render)])
-        for name, good, text in found:
-            print(f"{'ok  ' if good else 'FAIL'}  {name}: {text}")
-        if not all(good for _, good, _ in found):
+        for finding in found:
+            print(f"{finding.state:<8}  {finding.name}: {finding.text}")
+        if any(finding.state == FAIL for finding in found):
             raise SystemExit(1)
 
 
@@ -417,10 +415,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nstopped; what is finished stays", file=sys.stderr)
         return 130
     except ModuleNotFoundError as error:
-        extra = _EXTRAS.get((error.name or "").split(".")[0])
-        if extra is None:
+        from nvila_edge.doctor import mend
+
+        command = mend(error.name)
+        if command is None:
             raise
-        print(f'error: the package {error.name!r} is not installed; mend it with: pip install "nvila-edge[{extra}]"', file=sys.stderr)
+        print(f"error: the package {error.name!r} is not installed; mend it with: {command}", file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

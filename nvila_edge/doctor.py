@@ -13,13 +13,16 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-_PACKAGES = {  # module -> (extra that brings it, what for)
-    "cv2": ("", "images"), "zmq": ("", "serving"), "onnxruntime": ("cpu", "engines"), "moderngl": ("sim", "houses"),
-    "av": ("sim", "videos"), "torch": ("train", "training, export"),
-    "transformers": ("train", "training, export"), "onnx": ("export", "export"),
+# Optional modules: the extra that brings each, and what it is for.
+EXTRAS = {
+    "onnxruntime": ("cpu", "engines"), "moderngl": ("sim", "houses"), "av": ("sim", "videos"), "scipy": ("sim", "houses"),
+    "trimesh": ("sim", "houses"), "fastdtw": ("sim", "evaluation"), "torch": ("train", "training, export"),
+    "transformers": ("train", "training, export"), "safetensors": ("train", "training, export"), "onnx": ("export", "export"),
+    "ml_dtypes": ("export", "export"),
 }  # fmt: skip
-_DISTRIBUTIONS = {"cv2": "opencv-python-headless", "zmq": "pyzmq"}
+_REQUIRED = {"cv2": "images", "zmq": "serving", "msgpack": "serving", "tokenizers": "engines"}
 _SLOW = ("torch", "transformers")  # seconds to import: looked up only
+OK, OPTIONAL, FAIL = "ok", "optional", "FAIL"
 
 
 @dataclass(frozen=True)
@@ -30,38 +33,54 @@ class Check:
     probe: Callable[[], str]
 
 
-def checks(bundle: Path, more: Sequence[Check] = ()) -> list[tuple[str, bool, str]]:
-    """Run all checks: (name, whether it is fine, what was found or is wrong)."""
+@dataclass(frozen=True)
+class Finding:
+    """state: OK; OPTIONAL, something is not installed that only some verbs need; or FAIL. text: what was found, or is wrong and its mend."""
+
+    name: str
+    state: str
+    text: str
+
+
+def checks(bundle: Path, more: Sequence[Check] = ()) -> list[Finding]:
+    """Run all checks."""
     return [_run(check) for check in (*_own(bundle), *more)]
 
 
+def mend(module: str | None) -> str | None:
+    """How to install an optional module (or the one that a submodule belongs to); None for a module that no extra brings."""
+    extra, _ = EXTRAS.get((module or "").split(".")[0], (None, ""))
+    return extra and f'pip install "nvila-edge[{extra}]"'
+
+
 def _own(bundle: Path) -> list[Check]:
-    packages = [Check(f"package {name} ({what})", partial(_package, name, extra)) for name, (extra, what) in _PACKAGES.items()]
+    uses = _REQUIRED | {name: use for name, (_, use) in EXTRAS.items()}
+    packages = [Check(f"package {name} ({use})", partial(_package, name)) for name, use in uses.items()]
     return [
         Check("Python", platform.python_version), Check("machine", _machine), *packages, Check("loopback port", _port),
         Check("built-in bundle", partial(_bundle, bundle)), Check("free disk space", _disk),
     ]  # fmt: skip
 
 
-def _run(check: Check) -> tuple[str, bool, str]:
+def _run(check: Check) -> Finding:
     try:
-        return check.name, True, check.probe()
-    except (ImportError, OSError, ValueError, RuntimeError) as error:
-        return check.name, False, str(error)
+        return Finding(check.name, OK, check.probe())
+    except ModuleNotFoundError as error:
+        command = mend(error.name)
+        text = f"{error.name} is not installed; " + (f"to have it: {command}" if command else "mend it with: pip install nvila-edge")
+        return Finding(check.name, OPTIONAL if command else FAIL, text)
+    except (ImportError, OSError, ValueError, RuntimeError) as error:  # a package that is there may still miss a system library
+        return Finding(check.name, FAIL, str(error))
 
 
 def _machine() -> str:
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
 
 
-def _package(name: str, extra: str) -> str:
-    try:
-        if name not in _SLOW:
-            importlib.import_module(name)  # a package that is there may still miss a system library
-        return version(_DISTRIBUTIONS.get(name, name))
-    except ImportError as error:
-        wanted = f"nvila-edge[{extra}]" if extra else "nvila-edge"
-        raise ImportError(f'not installed ({error}); mend it with: pip install "{wanted}"') from error
+def _package(name: str) -> str:
+    if name in _SLOW:
+        return version(name)
+    return str(getattr(importlib.import_module(name), "__version__", "")) or version(name)
 
 
 def _port() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +20,14 @@ def _tangent(direction: np.ndarray, signs: np.ndarray) -> np.ndarray:
     """Whether a path that comes along `direction` [N, 2] can bend around a corner whose blocked cell lies towards `signs` [N, 2]."""
     local = direction * signs
     return (local[:, 0] * local[:, 1] <= 0) | (np.abs(local).min(axis=1) < EPS)
+
+
+def by_length(total: np.ndarray) -> Iterator[int]:
+    """Corners in the order of their lengths `total` [N]. The few that nearly always suffice come before all are sorted (and then again)."""
+    if len(total) > _FIRST:
+        few = np.argpartition(total, _FIRST)[:_FIRST]
+        yield from few[np.argsort(total[few], kind="stable")].tolist()
+    yield from np.argsort(total, kind="stable").tolist()
 
 
 class CornerGraph:
@@ -78,13 +87,8 @@ class Field:
         offset = graph.points - (u, v)
         flat = np.sqrt(offset[:, 0] ** 2 + offset[:, 1] ** 2) * graph.cell_m
         total = np.hypot(flat, graph.heights_m - height_m) + self.distance_m
-        best = np.argpartition(total, _FIRST)[:_FIRST] if len(total) > _FIRST else np.arange(len(total))
-        best = best[np.argsort(total[best], kind="stable")]
         # in order of the whole length: the first corner in sight is the shortest way
-        for corner in best.tolist():
-            if graph.region.visible(u, v, graph.points[corner, 0], graph.points[corner, 1]):
-                return float(total[corner]), corner
-        for corner in np.argsort(total, kind="stable")[len(best) :].tolist():
+        for corner in by_length(total):
             if math.isinf(total[corner]):
                 break
             if graph.region.visible(u, v, graph.points[corner, 0], graph.points[corner, 1]):

@@ -19,8 +19,6 @@ from sim.labels import Labeller, Seen
 from sim.navmesh import NavMesh
 from sim.renderer import Renderer
 
-CAMERA_PX = 224  # VLN-CE's image; models resize it
-
 
 def as_served(rgb: np.ndarray, size: int) -> np.ndarray:
     """uint8 [size, size, 3] as a model behind the server sees a frame: through JPEG, then resized as nvila_edge.model.preprocess does."""

@@ -1,7 +1,8 @@
 """Makes a navigation model: frames, vision pre-training, then cloning and DAgger rounds. Resumes where it was cut off.
 
-The working folder holds data/ (frames, episodes, one file a house), rounds/ (recorded roll-outs), state/ (the newest complete checkpoint),
-checkpoint/ (the result, published layout) and log.jsonl.
+The working folder holds recipe.json (what it is bound to), data/ (frames and episodes by house), tokenizer/, vision.pt (the tower's
+pre-training so far), question_features.npy (the finished tower's output), rounds/ (recorded roll-outs), dagger.pt (model, optimizer and round
+so far), state/ (the model that the workers roll out), checkpoint/ (the result, published layout) and log.jsonl.
 """
 
 from __future__ import annotations
@@ -20,29 +21,30 @@ from tokenizers import Tokenizer
 from nvila_edge.model.nvila import NVILA
 from nvila_edge.training.builtin import new_model
 from nvila_edge.training.episode_store import load_shard
-from nvila_edge.training.recipe import Recipe
+from nvila_edge.training.recipe import VALIDATION_HOUSES, Recipe, bind_folder
 from nvila_edge.training.stream import Episode, StreamLayout, stream_loss
 from nvila_edge.training.tokenizer import save_tokenizer, train_tokenizer
-from nvila_edge.training.vision_pretrain import DenseHeads, FrameSet, dense_accuracy, pretrain
+from nvila_edge.training.vision_pretrain import DenseHeads, FrameSet, as_pixels, dense_accuracy, pretrain
 from sim.collect import load_frames
 from sim.episodes import load_split
-from sim.houses.categories import CATEGORIES, COLOURS, ROOM_KINDS
+from sim.houses.categories import CATEGORIES, COLOURS, ROOM_KINDS, SURFACES
 from sim.labels import Seen
 from sim.questions import NOWHERE, frame_question
 from sim.training_pool import PrepareTask, RollTask, TrainingPool
 
 Say = Callable[[str], None]
-VALIDATION_HOUSES = 10  # the last ones of the recipe; never trained on
 
 
 class DaggerRun:
-    """One training run in one folder."""
+    """One training run in one folder, on a GPU where there is one (roll-outs stay on the CPU). Raises RecipeError for another recipe's folder."""
 
     def __init__(self, recipe: Recipe, out: Path, say: Say) -> None:
         self.recipe, self.out, self.say = recipe, out, say
         self.names = [f"train_{number:04d}" for number in range(recipe.houses)]
         self.train_names, self.validation_names = self.names[:-VALIDATION_HOUSES], self.names[-VALIDATION_HOUSES:]
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         out.mkdir(parents=True, exist_ok=True)
+        bind_folder(out, recipe)
         self.pool = TrainingPool(recipe.workers)
 
     def run(self) -> Path:
@@ -88,16 +90,17 @@ class DaggerRun:
     # -- vision ----------------------------------------------------------------------------------------------------------------------
 
     def pretrained(self) -> NVILA:
-        """A model whose tower has been pre-trained (from state/vision when that is complete)."""
+        """A model whose tower has been pre-trained (going on from vision.pt)."""
         recipe, stage = self.recipe, self.recipe.vision
         torch.manual_seed(recipe.seed)
         tokenizer = Tokenizer.from_file(str(self.out / "tokenizer" / "tokenizer.json"))
         model = new_model(recipe.model, tokenizer)
         model.tokenizer_folder = self.out / "tokenizer"
-        heads = DenseHeads(recipe.model.vision_hidden, len(CATEGORIES), len(COLOURS) + 1, len(ROOM_KINDS))
+        heads = DenseHeads(recipe.model.vision_hidden, len(CATEGORIES), len(COLOURS) + 1, len(ROOM_KINDS)).to(self.device)
+        model.to(self.device)
         state_file, first, optimizer = self.out / "vision.pt", 0, None
         if state_file.exists():
-            state = torch.load(state_file, weights_only=True)
+            state = torch.load(state_file, weights_only=True, map_location=self.device)
             model.vision_tower.load_state_dict(state["tower"])
             heads.load_state_dict(state["heads"])
             first = state["step"]
@@ -116,7 +119,7 @@ class DaggerRun:
                     {"tower": model.vision_tower.state_dict(), "heads": heads.state_dict(), "step": step, "optimizer": opt.state_dict()},
                 )
                 if step % 1000 == 0 or step == stage.steps:
-                    accuracy = dense_accuracy(model.vision_tower, heads, validation)
+                    accuracy = dense_accuracy(model.vision_tower, heads, validation, len(SURFACES))
                     self.log(stage="vision", step=step, **accuracy)
                     self.say(f"vision: held-out houses {_numbers(accuracy)}")
         return model
@@ -128,11 +131,13 @@ class DaggerRun:
         path = self.out / "question_features.npy"
         if not path.exists():
             chunks = []
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
                 for part in np.array_split(rows, max(1, len(rows) // 256)):
-                    pixels = torch.from_numpy(frames.rgb[part]).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-                    chunks.append(model.vision_tower(pixels).to(torch.float16).numpy())
-            np.save(path, np.concatenate(chunks))
+                    pixels = as_pixels(frames.rgb[part], self.device)
+                    chunks.append(model.vision_tower(pixels).to(torch.float16).cpu().numpy())
+            part_file = path.with_suffix(".part.npy")
+            np.save(part_file, np.concatenate(chunks))
+            part_file.rename(path)
         return np.load(path, mmap_mode="r"), frames.room[rows], [seen[row] for row in rows]
 
     # -- cloning and DAgger ----------------------------------------------------------------------------------------------------------
@@ -146,22 +151,20 @@ class DaggerRun:
         optimizer = torch.optim.AdamW(trained, lr=stage.learning_rate, weight_decay=0.0)
         state_file, first = self.out / "dagger.pt", 0
         if state_file.exists():
-            state = torch.load(state_file, weights_only=True)
+            state = torch.load(state_file, weights_only=True, map_location=self.device)
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
             first = state["round"]
         assert model.tokenizer is not None
-        layout = StreamLayout(model.tokenizer, self.tokens_per_frame(model))
+        self.layout = StreamLayout(model.tokenizer, self.tokens_per_frame(model))
         features, rooms, seen = self.questions(model)
         model.save_pretrained(self.out / "state")
         for number in range(first, stage.rounds + 1):
             started_s = time.monotonic()
             summary = self.roll(number)
             rolled_s = time.monotonic() - started_s
-            pools = [
-                [e for shard in sorted((self.out / "rounds").glob(f"{n:03d}-[0-9]")) for e in load_shard(shard)] for n in range(number + 1)
-            ]
-            loss = self.train_round(model, layout, optimizer, number, pools, (features, rooms, seen))
+            pools = [[e for shard in shards(self.out / "rounds", n) for e in load_shard(shard)] for n in range(number + 1)]
+            loss = self.train_round(model, optimizer, number, pools, (features, rooms, seen))
             _save(state_file, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "round": number + 1})
             model.save_pretrained(self.out / "state")
             entry = {"round": number, "loss": loss, "roll_s": rolled_s, "train_s": time.monotonic() - started_s - rolled_s, **summary}
@@ -169,10 +172,16 @@ class DaggerRun:
                 entry |= self.validate()
             self.log(stage="dagger", **entry)
             self.say(f"round {number}/{stage.rounds}: {_numbers(entry)}")
-        checkpoint = self.out / "checkpoint"
-        shutil.rmtree(checkpoint, ignore_errors=True)
+        return self.save(model)
+
+    def save(self, model: NVILA) -> Path:
+        """Writes the checkpoint in float16 and returns its folder; an earlier one stays until the new one is whole."""
+        checkpoint, part = self.out / "checkpoint", self.out / "checkpoint.part"
+        shutil.rmtree(part, ignore_errors=True)
         model.config.raw["model_dtype"] = "torch.float16"
-        model.half().save_pretrained(checkpoint)
+        model.half().save_pretrained(part)
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        part.rename(checkpoint)
         return checkpoint
 
     @staticmethod
@@ -185,7 +194,7 @@ class DaggerRun:
         stage = self.recipe.dagger
         return RollTask(
             tuple(houses), str(self.out / "data"), first, last, str(self.out / "state"), folder, expert_share, temperature,
-            stage.max_decisions, stage.stop_radius_m, seed,
+            stage.max_decisions, stage.stop_radius_m, seed, self.layout.tokens_per_frame, self.layout.window,
         )  # fmt: skip
 
     def roll(self, number: int) -> dict[str, float]:
@@ -222,7 +231,7 @@ class DaggerRun:
         }
 
     def train_round(
-        self, model: NVILA, layout: StreamLayout, optimizer: torch.optim.Optimizer, number: int, pools: list[list[Episode]],
+        self, model: NVILA, optimizer: torch.optim.Optimizer, number: int, pools: list[list[Episode]],
         questions: tuple[np.ndarray, np.ndarray, list[list[Seen]]],
     ) -> float:  # fmt: skip
         """One round's steps; returns the mean loss. Cosine over the whole run, 3 % warm-up."""
@@ -236,10 +245,10 @@ class DaggerRun:
             warm = min(1.0, (step + 1) / (0.03 * total))
             for group in optimizer.param_groups:
                 group["lr"] = stage.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * step / total))
-            with torch.autocast("cpu", torch.bfloat16):
-                loss = stream_loss(model, layout.collate(self._batch(everything, recent, rng)))
+            with torch.autocast(self.device.type, torch.bfloat16):
+                loss = stream_loss(model, self.layout.collate(self._batch(everything, recent, rng)).to(self.device))
                 if stage.question_share > 0:
-                    loss = loss + 0.5 * stream_loss(model, layout.collate(self._question_batch(questions, rng)))
+                    loss = loss + 0.5 * stream_loss(model, self.layout.collate(self._question_batch(questions, rng)).to(self.device))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model_parameters, 1.0)
@@ -264,6 +273,11 @@ class DaggerRun:
         features, rooms, seen = questions
         rows = rng.integers(0, len(features), int(self.recipe.dagger.question_share * 4 * self.recipe.dagger.batch_size))
         return [frame_question(seen[row], int(rooms[row]), features[row], rng) for row in rows]
+
+
+def shards(rounds: Path, number: int) -> list[Path]:
+    """The complete shards of a round, one of each worker that had houses."""
+    return sorted(rounds.glob(f"{number:03d}-*[0-9]"))
 
 
 def _save(path: Path, state: dict[str, object]) -> None:

@@ -23,7 +23,7 @@ from sim.instructions.route import resample, trace
 from sim.instructions.wording import WORDINGS, Wording, vocabulary, wording_for, words_in
 from sim.navmesh import NavMesh
 
-LENGTH_M = (5.0, 15.0)  # issue 2: geodesic length of an episode
+LENGTH_M = (5.0, 15.0)  # geodesic length of an episode
 _LIKELY_M = (5.5, 12.5)  # lengths are drawn from here, so that the median stays above 8 m
 _GOAL_GAP_M = (0.5, 1.1)  # from the thing's footprint
 _STARTS = 32

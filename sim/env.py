@@ -15,7 +15,25 @@ from sim.navmesh import NavMesh
 from sim.renderer import Renderer
 
 FORWARD_M = FORWARD_STEP_CM / 100
+TURNED_DEG = {Primitive.LEFT: float(TURN_STEP_DEG), Primitive.RIGHT: -float(TURN_STEP_DEG)}
 COLLISION_MARGIN_M2 = 1e-5  # Habitat: collided when moved^2 + 1e-5 < wanted^2 (facts 2.7.8)
+
+
+def walk(navmesh: NavMesh, pose: Pose, primitive: Primitive | int) -> Pose:
+    """Where a primitive ends: 0.25 m ahead (sliding along obstacles), turned by 15 degrees, or at `pose` itself for a stop."""
+    if primitive == Primitive.FORWARD:
+        start = np.array(pose.position_m)
+        return Pose(triple(navmesh.try_step(start, start + pose.heading * FORWARD_M)), pose.yaw_rad)
+    if primitive == Primitive.STOP:
+        return pose
+    # remainder is exact, wrap_angle is not: yaws in ground truth hang on the last bit
+    return Pose(pose.position_m, math.remainder(pose.yaw_rad + math.radians(TURNED_DEG[Primitive(primitive)]), 2 * math.pi))
+
+
+def triple(point: np.ndarray) -> tuple[float, float, float]:
+    """A point [3] as plain numbers."""
+    x, y, z = point.tolist()
+    return x, y, z
 
 
 class HouseEnv:
@@ -47,7 +65,7 @@ class HouseEnv:
         point = self.navmesh.snap(np.array(pose.position_m))
         if not np.isfinite(point).all():
             raise ValueError(f"nothing walkable near {pose.position_m} in {self.house.name}: choose a start on the navmesh (NavMesh.snap)")
-        self._pose = Pose(_triple(point), pose.yaw_rad)
+        self._pose = Pose(triple(point), pose.yaw_rad)
         self._frames = 0
         self.positions, self.collided, self.actions = [self._pose.position_m], [], []
         return self._pose
@@ -59,36 +77,16 @@ class HouseEnv:
         self._frames += 1
         return frame
 
-    def execute(self, primitive: Primitive) -> Motion:
-        """Move 0.25 m ahead (sliding along obstacles), turn by 15 degrees, or stand still for a stop; records the outcome."""
-        before = self.pose
-        turned_deg, moved_m, collided = 0.0, 0.0, False
-        if primitive is Primitive.FORWARD:
-            self._pose, moved_m, collided = self._forward(before)
-        elif primitive in (Primitive.LEFT, Primitive.RIGHT):
-            turned_deg = float(TURN_STEP_DEG if primitive is Primitive.LEFT else -TURN_STEP_DEG)
-            self._pose = Pose(before.position_m, _wrapped(before.yaw_rad + math.radians(turned_deg)))
-        self.positions.append(self.pose.position_m)
+    def execute(self, primitive: Primitive | int) -> Motion:
+        """Move by the rules of `walk` and record the outcome. Raises ValueError for a number that is no primitive."""
+        primitive, before = Primitive(primitive), self.pose
+        self._pose = walk(self.navmesh, before, primitive)
+        moved_m = math.dist(before.position_m, self._pose.position_m)
+        collided = primitive == Primitive.FORWARD and moved_m**2 + COLLISION_MARGIN_M2 < FORWARD_M**2
+        self.positions.append(self._pose.position_m)
         self.collided.append(collided)
-        self.actions.append(Primitive(primitive))
-        return Motion(moved_m, turned_deg, collided)
+        self.actions.append(primitive)
+        return Motion(moved_m, TURNED_DEG.get(primitive, 0.0), collided)
 
     def halt(self) -> None:
         """Nothing moves between primitives."""
-
-    def _forward(self, before: Pose) -> tuple[Pose, float, bool]:
-        """Pose after a step ahead, metres moved, and whether less than the whole step was possible."""
-        x, y, z = before.position_m
-        wanted = (x - math.sin(before.yaw_rad) * FORWARD_M, y, z - math.cos(before.yaw_rad) * FORWARD_M)
-        after = _triple(self.navmesh.try_step(np.array(before.position_m), np.array(wanted)))
-        moved_m = math.dist(before.position_m, after)
-        return Pose(after, before.yaw_rad), moved_m, moved_m**2 + COLLISION_MARGIN_M2 < FORWARD_M**2
-
-
-def _triple(point: np.ndarray) -> tuple[float, float, float]:
-    x, y, z = point.tolist()
-    return x, y, z
-
-
-def _wrapped(angle_rad: float) -> float:
-    return math.remainder(angle_rad, 2 * math.pi)

@@ -6,12 +6,15 @@ import gzip
 import io
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sim.geometry import Pose, yaw_of
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Point = tuple[float, float, float]
 GOAL_RADIUS_M = 3.0  # R2R_VLNCE: written in every goal; no metric reads it
@@ -131,7 +134,7 @@ def _episode(entry: Any, where: str) -> Episode:
         yaw_of(rotation)  # pyright: ignore[reportArgumentType]
         instruction = entry["instruction"]
         return Episode(
-            episode_id=str(entry["episode_id"]),
+            episode_id=_identifier(entry["episode_id"]),
             trajectory_id=str(entry.get("trajectory_id", entry["episode_id"])),
             scene_id=_text(entry["scene_id"], "scene_id").removeprefix("data/scene_datasets/"),
             start_position=_point(entry["start_position"], "start_position"),
@@ -144,8 +147,15 @@ def _episode(entry: Any, where: str) -> Episode:
         )
     except KeyError as error:
         raise ValueError(f"{where}: field {error} is missing") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{where}: {error}") from None
+
+
+def _identifier(value: Any) -> str:
+    """An episode id, which also names its files."""
+    if not _IDENTIFIER.fullmatch(str(value)):
+        raise ValueError(f"episode_id {value!r} is not usable; allowed are 1 to 64 letters, digits, - and _")
+    return str(value)
 
 
 def _text(value: Any, name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nvila_edge.navigation.actions import FORWARD_STEP_CM, TURN_STEP_DEG, Action, Forward, Primitive, Stop, Turn, primitives
-from sim.env import FORWARD_M
+from sim.env import FORWARD_M, triple, walk
 from sim.geometry import Pose, bearing, wrap_angle
 from sim.navmesh import NavMesh
 
@@ -43,10 +43,6 @@ class Expert:
     def distance_m(self, pose: Pose) -> float:
         """Geodesic distance to the goal in metres; inf when it can't be reached."""
         return self._field.distance(np.array(pose.position_m))
-
-    def primitive(self, pose: Pose) -> Primitive:
-        """The next 0.25 m or 15 degree step."""
-        return primitives(self.action(pose))[0]
 
     def action(self, pose: Pose) -> Action:
         """The next merged action: turn towards the path, walk its straight part, stop within the goal radius (or where nothing helps)."""
@@ -107,17 +103,6 @@ def _target(path: np.ndarray) -> np.ndarray:
     return path[-1]
 
 
-def walk(navmesh: NavMesh, pose: Pose, primitive: Primitive) -> Pose:
-    """Where a primitive ends, by the rules of HouseEnv."""
-    if primitive is Primitive.FORWARD:
-        x, y, z = navmesh.try_step(np.array(pose.position_m), np.array(pose.position_m) + pose.heading * FORWARD_M).tolist()
-        return Pose((x, y, z), pose.yaw_rad)
-    if primitive is Primitive.STOP:
-        return pose
-    side = 1 if primitive is Primitive.LEFT else -1
-    return Pose(pose.position_m, math.remainder(pose.yaw_rad + side * TURN_RAD, 2 * math.pi))
-
-
 def expert_rollout(navmesh: NavMesh, start: Pose, goal: np.ndarray, goal_radius_m: float = GOAL_RADIUS_M) -> Rollout:
     """The expert's whole walk from `start` (snapped) to `goal`, at most 500 primitives.
 
@@ -126,11 +111,10 @@ def expert_rollout(navmesh: NavMesh, start: Pose, goal: np.ndarray, goal_radius_
     point = navmesh.snap(np.array(start.position_m))
     if not np.isfinite(point).all():
         raise ValueError(f"nothing walkable near the start {start.position_m}: choose a point on the navmesh (NavMesh.snap)")
-    x, y, z = point.tolist()
-    expert, poses = Expert(navmesh, goal, goal_radius_m), [Pose((x, y, z), start.yaw_rad)]
+    expert, poses = Expert(navmesh, goal, goal_radius_m), [Pose(triple(point), start.yaw_rad)]
     actions: list[Action] = []
     done: list[Primitive] = []
-    while not done or (done[-1] is not Primitive.STOP and len(done) < LIMIT):
+    while not done or (done[-1] != Primitive.STOP and len(done) < LIMIT):
         action = expert.action(poses[-1]) if len(done) < LIMIT - MAX_STEPS else Stop()
         actions.append(action)
         for primitive in primitives(action):

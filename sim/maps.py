@@ -14,13 +14,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sim.geometry import Pose
 from sim.houses.house import Room
+from sim.metrics import SUCCESS_M
 from sim.renderer import MapTransform, Renderer
 from sim.results import write_atomic, write_json
 
 Colour = tuple[int, int, int]
 PATH, REFERENCE, GOAL, START = (37, 99, 235), (31, 41, 55), (22, 163, 74), (17, 24, 39)
 SCALE = 2  # overlays are drawn at twice the size and reduced: smooth lines
-_GOAL_RADIUS_M = 3.0  # VLN-CE: a stop within 3 m of the goal is a success
 
 
 @functools.cache
@@ -53,11 +53,14 @@ class HouseMap:
 
     @staticmethod
     def load(folder: Path, name: str) -> HouseMap | None:
-        """What `save` wrote, or None when there is none."""
+        """What `save` wrote, or None when there is none that can be read."""
         if not ((folder / f"{name}.jpg").exists() and (folder / f"{name}.json").exists()):
             return None
-        rgb = np.asarray(Image.open(folder / f"{name}.jpg").convert("RGB"))
-        return HouseMap(rgb, MapTransform(**json.loads((folder / f"{name}.json").read_bytes())))
+        try:
+            rgb = np.asarray(Image.open(folder / f"{name}.jpg").convert("RGB"))
+            return HouseMap(rgb, MapTransform(**json.loads((folder / f"{name}.json").read_bytes())))
+        except (OSError, ValueError, TypeError, SyntaxError):  # damaged: it can be drawn again
+            return None
 
 
 def draw_map(renderer: Renderer, rooms: Sequence[Room], longest_px: int = 640) -> HouseMap:
@@ -100,7 +103,7 @@ class MapView:
         return self._transform.pixels(points_m) * self._scale + self._offset
 
     def _goal_area(self, goal: np.ndarray) -> None:
-        radius = _GOAL_RADIUS_M * self._transform.pixels_per_m * self._scale
+        radius = SUCCESS_M * self._transform.pixels_per_m * self._scale
         x, y = self._pixels(goal)
         layer = Image.new("RGBA", self._base.size, (0, 0, 0, 0))
         ImageDraw.Draw(layer).ellipse((x - radius, y - radius, x + radius, y + radius), fill=(*GOAL, 34), outline=(*GOAL, 120), width=SCALE)

@@ -9,6 +9,7 @@ import numpy as np
 from fastdtw import fastdtw  # type: ignore[attr-defined]
 
 STOP = 0
+SUCCESS_M = 3.0  # VLN-CE: success is a stop nearer to the goal than this
 
 
 def dtw(first: np.ndarray, second: np.ndarray) -> float:
@@ -52,7 +53,7 @@ def episode_metrics(
     distances: Sequence[float] | np.ndarray,
     collided: Sequence[int | bool],
     gt_locations: Sequence[Sequence[float]] | np.ndarray,
-    success_distance: float = 3.0,
+    success_distance: float = SUCCESS_M,
 ) -> dict[str, float]:
     """Measures of an episode: lengths in metres, rates as fractions; inf and NaN as VLN-CE gives them for unreachable goals.
 

@@ -197,11 +197,6 @@ class NavMesh:
         """The largest island under a ceiling (a roof isn't one), or the largest. Raises ValueError when there is none."""
         return self._main.island
 
-    def island_of(self, point: np.ndarray) -> int:
-        """Index of the island that the snapped point lies on, -1 when nothing is near."""
-        place = self._place(point)
-        return -1 if place is None else place.piece.island.index
-
     def random_point(self, rng: np.random.Generator) -> np.ndarray:
         """A point [3] anywhere on the main island, uniform by area."""
         piece = self._main

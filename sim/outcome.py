@@ -11,13 +11,12 @@ from sim.env import HouseEnv
 from sim.episodes import Episode, GroundTruth
 from sim.geometry import Pose
 from sim.houses.house import House
-from sim.metrics import episode_metrics
+from sim.metrics import SUCCESS_M, episode_metrics
 from sim.navmesh import NavMesh
 from sim.policies import action_index, histogram, merged
 from sim.results import Record
 from sim.video import Shown
 
-SUCCESS_M = 3.0  # VLN-CE: success is a stop nearer than this
 TOLERANCE_M = 0.1  # between the dataset's start and distance and what the house gives
 METRICS = ("distance_to_goal", "success", "spl", "oracle_success", "ndtw", "sdtw", "path_length", "collisions", "oracle_navigation_error")
 
@@ -94,7 +93,7 @@ def episode_result(
         "positions": [_rounded(position) for position in env.positions], "steps": len(actions), "decisions": ended.decisions,
         "rejections": ended.rejections,
     }  # fmt: skip
-    result |= {name: round(metrics[name], 6) if isinstance(metrics[name], float) else metrics[name] for name in METRICS}
+    result |= {name: round(metrics[name], 6) for name in METRICS} | {"collisions": int(metrics["collisions"])}
     result |= {
         "ended": ended.reason, "shortest_path_length": round(distances[0], 6), "rooms_entered": rooms_entered(house, locations),
         "goal": _rounded(episode.goal), "reference": [_rounded(point) for point in locations],

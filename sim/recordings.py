@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from sim.houses.library import HouseLibrary, house_names
 from sim.renderer import Renderer
 
 MAX_DECISIONS = 80
-CAMERA_PX = 224  # VLN-CE's image
 
 
 def expert_recordings(split: str, houses: int, per_house: int, seed: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -23,17 +23,22 @@ def expert_recordings(split: str, houses: int, per_house: int, seed: int) -> Ite
 
     Raises ValueError for an unknown split, RenderError without EGL.
     """
-    renderer, library = Renderer(CAMERA_PX, CAMERA_PX), HouseLibrary(1)
-    for name in house_names(split, houses):
-        house, navmesh = library[name]
-        for episode in house_episodes(house, navmesh, per_house, seed, split):
-            env, expert = HouseEnv(house, navmesh, renderer), Expert(navmesh, np.array(episode.goal))
-            env.reset(episode.start)
-            frames, actions = [], []
-            while len(actions) < MAX_DECISIONS and (not actions or ACTIONS[actions[-1]] != Stop()):
-                frames.append(decode_jpeg(encode_jpeg(env.capture().rgb)))
-                actions.append(ACTIONS.index(expert.action(env.pose)))
-                for primitive in primitives(ACTIONS[actions[-1]]):
-                    env.execute(primitive)
-            yield episode.instruction, np.stack(frames), np.array(actions, np.int64)
-    renderer.close()
+    library = HouseLibrary(1)
+    with closing(Renderer()) as renderer:
+        for name in house_names(split, houses):
+            house, navmesh = library[name]
+            for episode in house_episodes(house, navmesh, per_house, seed, split):
+                env, expert = HouseEnv(house, navmesh, renderer), Expert(navmesh, np.array(episode.goal))
+                env.reset(episode.start)
+                yield episode.instruction, *_follow(env, expert)
+
+
+def _follow(env: HouseEnv, expert: Expert) -> tuple[np.ndarray, np.ndarray]:
+    """Frames and actions of one episode."""
+    frames, actions = [], []
+    while len(actions) < MAX_DECISIONS and (not actions or ACTIONS[actions[-1]] != Stop()):
+        frames.append(decode_jpeg(encode_jpeg(env.capture().rgb)))
+        actions.append(ACTIONS.index(expert.action(env.pose)))
+        for primitive in primitives(ACTIONS[actions[-1]]):
+            env.execute(primitive)
+    return np.stack(frames), np.array(actions, np.int64)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sim.houses.house import House
 
 CAMERA_HEIGHT_M = 1.25  # Habitat-Lab's default, kept by VLN-CE
+CAMERA_PX, HFOV_DEG = 224, 90.0  # VLN-CE's camera: a square picture
 NEAR_M, FAR_M = 0.04, 200.0  # the navmesh keeps the camera 0.10 m away from walls; corners of a 90 degree view are nearer
 BACKGROUND = (0.55, 0.62, 0.70)
 
@@ -163,7 +164,7 @@ class Renderer:
     Raises RenderError when no EGL context can be had, ValueError for a size or angle out of range.
     """
 
-    def __init__(self, width: int = 224, height: int = 224, hfov_deg: float = 90.0) -> None:
+    def __init__(self, width: int = CAMERA_PX, height: int = CAMERA_PX, hfov_deg: float = HFOV_DEG) -> None:
         if not (1 <= width <= 4096 and 1 <= height <= 4096):
             raise ValueError(f"image size {width}x{height}: width and height must be 1 to 4096 pixels")
         if not 1.0 <= hfov_deg <= 170.0:

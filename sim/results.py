@@ -11,7 +11,7 @@ import fcntl
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,8 @@ def read_lines(path: Path) -> tuple[list[Record], int]:
             if index == len(lines) - 2 and lines[-1] == b"":
                 break
             raise OutputError(f"{path}, line {index + 1}: not JSON ({error}); remove that line, its episode will be run again") from error
+        if not isinstance(record, dict) or "episode_id" not in record:
+            raise OutputError(f"{path}, line {index + 1}: not an episode's record; remove that line, its episode will be run again")
         records.append(record)
         size += len(line) + 1
     return records, size
@@ -96,7 +98,9 @@ def write_atomic(path: Path, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+        raise OutputError(
+            f"cannot write {path}: {_reason(error)}; make room or choose another --out, then give the same command again"
+        ) from error
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -149,7 +153,7 @@ class RunFolder:
     def __init__(self, out: Path, config: Mapping[str, Any], commit: str) -> None:
         """Open or resume `out`.
 
-        Raises OutputError when it cannot be written, another run holds it, or it belongs to another configuration.
+        Raises OutputError when it cannot be written, is damaged, another run holds it, or it belongs to another configuration.
         """
         self.out = out
         try:
@@ -176,7 +180,7 @@ class RunFolder:
         path = self.out / RUN
         commits = [commit]
         if path.exists():
-            run = json.loads(path.read_bytes())
+            run = _read_json(path, ("config", "commits"))
             _same_config(self.out, run["config"], config)
             commits = run["commits"] + [commit] * (commit not in run["commits"])
         elif (self.out / RESULTS).exists():
@@ -217,6 +221,20 @@ class RunFolder:
         self._lock.close()
 
 
+def _read_json(path: Path, keys: Sequence[str] = ()) -> Record:
+    """A file that `write_json` wrote, with these keys at least. Raises OutputError for anything else."""
+    try:
+        content = json.loads(path.read_bytes())
+        missing = [key for key in keys if key not in content]
+    except (ValueError, TypeError) as error:
+        content, missing = None, [str(error)]
+    if not isinstance(content, dict) or missing:
+        raise OutputError(
+            f"{path} is damaged ({', '.join(missing) or 'not an object'}); remove the folder {path.parent} or choose another --out"
+        )
+    return content
+
+
 def _same_config(out: Path, stored: Record, wanted: Record) -> None:
     if stored == wanted:
         return
@@ -230,6 +248,11 @@ def in_order(records: Iterable[Record]) -> list[Record]:
     return sorted(records, key=sort_key)
 
 
+def stored_config(out: Path) -> Record:
+    """The configuration that a folder is bound to; {} when it is bound to none. Raises OutputError when that is damaged."""
+    return _read_json(out / RUN, ("config", "commits"))["config"] if (out / RUN).exists() else {}
+
+
 def clear_run(out: Path) -> None:
     """Remove what an earlier evaluation wrote to `out`, and nothing else. Raises OutputError while another run holds the folder."""
     if not out.exists():
@@ -241,17 +264,19 @@ def clear_run(out: Path) -> None:
             raise OutputError(f"another evaluation is writing to {out}; wait for it or choose another --out") from error
         for name in (RESULTS, TIMINGS, SUMMARY, RUN, REPORT):
             (out / name).unlink(missing_ok=True)
-        for made in (*(out / VIDEOS).glob("*.mp4"), *(out / MAPS).glob("*.jpg"), *(out / MAPS).glob("*.json")):
+        for made in (*(out / VIDEOS).glob("*.mp4*"), *(out / MAPS).glob("*.jpg"), *(out / MAPS).glob("*.json")):
             made.unlink()
 
 
 def load_run(out: Path) -> tuple[list[Record], list[Record], Record]:
     """Results, timings and summary of a finished (or interrupted: then the summary is empty) evaluation.
 
-    Raises OutputError when `out` holds none.
+    Raises OutputError when `out` holds none, or a damaged one.
     """
     if not (out / RESULTS).exists():
         raise OutputError(f"{out} holds no {RESULTS}; give the --out folder of an evaluation")
     results, timings = read_lines(out / RESULTS)[0], read_lines(out / TIMINGS)[0]
-    summary = json.loads((out / SUMMARY).read_bytes()) if (out / SUMMARY).exists() else {}
+    if not results:
+        raise OutputError(f"{out} holds no finished episode; go on with the evaluation first (the same command again)")
+    summary = _read_json(out / SUMMARY) if (out / SUMMARY).exists() else {}
     return in_order(results), in_order(timings), summary

@@ -10,6 +10,8 @@ import torch
 
 from nvila_edge.model.nvila import NVILA
 from nvila_edge.navigation.actions import ACTIONS, Stop, primitives
+from nvila_edge.navigation.grammar import action_trie
+from nvila_edge.navigation.steady import steadied
 from nvila_edge.training.stream import Episode as Recording
 from nvila_edge.training.stream import StreamLayout
 from nvila_edge.training.stream_policy import StreamPolicy
@@ -19,11 +21,11 @@ from sim.episodes import Episode
 from sim.expert import Expert
 from sim.houses.house import House
 from sim.houses.repaint import repainted
+from sim.metrics import SUCCESS_M
 from sim.navmesh import NavMesh
 from sim.renderer import Renderer
 
 STOP = ACTIONS.index(Stop())
-SUCCESS_M = 3.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Roller:
 
     def __init__(self, model: NVILA, layout: StreamLayout, settings: RolloutSettings, renderer: Renderer) -> None:
         self.model, self.layout, self.settings, self.renderer = model, layout, settings, renderer
+        self.trie = action_trie(layout.tokenizer.encode)
         self.learning = settings.expert_share > 0 or settings.temperature > 0
 
     def run(self, house: House, navmesh: NavMesh, episodes: Sequence[Episode], rng: np.random.Generator) -> list[Outcome]:
@@ -108,15 +111,18 @@ class Roller:
         wanted = ACTIONS.index(run.expert.action(run.env.pose))
         distance = run.expert.distance_m(run.env.pose)
         run.oracle_success |= distance < SUCCESS_M
+        probabilities = steadied(probabilities, run.executed[-1] if run.executed else None)
         if self.settings.temperature > 0:
             sharpened = probabilities ** (1 / self.settings.temperature)
             chosen = int(rng.choice(len(ACTIONS), p=sharpened / sharpened.sum()))
         else:
-            chosen = int(probabilities.argmax())
-        if rng.random() < self.settings.expert_share:
+            chosen = self.trie.choose(probabilities)
+        allowed = probabilities[wanted] > 0
+        if rng.random() < self.settings.expert_share and allowed:
             chosen = wanted
         if chosen == STOP and wanted != STOP and self.learning:
-            chosen = wanted  # a wrong stop would end the lesson: it is corrected and the episode goes on
+            going_on = np.where(np.arange(len(ACTIONS)) == STOP, 0.0, probabilities)
+            chosen = wanted if allowed else int(going_on.argmax())  # a wrong stop would end the lesson
         run.expert_actions.append(wanted)
         run.executed.append(chosen)
         if chosen == STOP:

@@ -6,7 +6,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,12 @@ from sim.maps import HouseMap, draw_map
 from sim.navmesh import NavMesh
 from sim.outcome import EpisodeError, EpisodeRecord, check_house, episode_result
 from sim.policies import ForwardPolicy, OraclePolicy, RandomPolicy
-from sim.renderer import Renderer
+from sim.renderer import CAMERA_PX, Renderer
 from sim.results import MAPS, VIDEOS, Record, video_name
 from sim.video import VIEW_PX, Step, Story, write_video
 
 MAX_STEPS = 500  # VLN-CE's step limit; the stop counts
 SWAP_M = 5.0  # a swapped instruction leads to a goal at least this far from the episode's own
-FRAME_PX, HFOV_DEG = 224, 90.0  # VLN-CE's camera
 PATIENCE_S = 60.0  # for the server: in a simulator a slow machine must not change results
 
 
@@ -83,7 +82,7 @@ class DarkCamera:
     def capture(self) -> Frame:
         """A black frame with the next id."""
         self._count += 1
-        return Frame(self._count - 1, np.zeros((FRAME_PX, FRAME_PX, 3), np.uint8), time.monotonic())
+        return Frame(self._count - 1, np.zeros((CAMERA_PX, CAMERA_PX, 3), np.uint8), time.monotonic())
 
 
 class TimedCamera:
@@ -111,10 +110,9 @@ class Stage:
         self.dataset: Dataset = load_split(Path(setup.dataset), setup.split)
         self.episodes = {episode.episode_id: episode for episode in self.dataset.episodes}
         self._houses = HouseLibrary(2)
-        self._camera_renderer, self._video_renderer = Renderer(FRAME_PX, FRAME_PX, HFOV_DEG), None
         self._exit = ExitStack()
+        self._camera_renderer, self._video_renderer = self._exit.enter_context(closing(Renderer())), None
         self._client = self._exit.enter_context(Client(setup.address, silence_s=PATIENCE_S)) if setup.address else None
-        self._goals: dict[str, dict[str, float]] = {}
 
     def __enter__(self) -> Stage:
         return self
@@ -199,7 +197,7 @@ class Stage:
 
     def _film(self, result: Record, record: EpisodeRecord, distances: list[float], house: House) -> None:
         if self._video_renderer is None:
-            self._video_renderer = Renderer(VIEW_PX, VIEW_PX, HFOV_DEG)
+            self._video_renderer = self._exit.enter_context(closing(Renderer(VIEW_PX, VIEW_PX)))
         renderer = self._video_renderer
         renderer.show(house)
         episode_id = str(result["episode_id"])

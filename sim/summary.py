@@ -68,6 +68,9 @@ def latency_percentiles(timings: Sequence[Record]) -> dict[str, float]:
     return {f"p{q}": round(float(np.percentile(values, q)), 3) for q in (50, 95, 99)}
 
 
+HEADER = ("policy", "dataset", "split", "seed", "left_out", "config", "commit")  # what a summary says that is not counted from the episodes
+
+
 def summarise(results: Sequence[Record], timings: Sequence[Record], header: Mapping[str, Any]) -> Record:
     """summary.json: `header` has policy, dataset, split, seed, config, commit and counts of what was left out.
 

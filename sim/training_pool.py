@@ -5,16 +5,22 @@ Each worker keeps its houses in memory, so a house always goes to the same worke
 
 from __future__ import annotations
 
-import multiprocessing
+import json
+import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from sim.houses.library import HouseLibrary
+from sim.renderer import Renderer
+from sim.workers import Worker, answers
+
+HOUSE_S = 900.0  # a house takes seconds to prepare or to roll out; a worker that needs this long for one hangs
+_AHEAD = 16  # tasks that a worker is sent before it has answered: they fit into the pipe
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class PrepareTask:
 class RollTask:
     """Roll out `checkpoint` on episodes [first, last) of each house; recordings go to the shard `folder` ("" keeps none)."""
 
-    houses: tuple[str, ...]
+    houses: Sequence[str]
     data: str
     first: int
     last: int
@@ -45,6 +51,8 @@ class RollTask:
     max_decisions: int
     stop_radius_m: float
     seed: int
+    tokens_per_frame: int
+    window: int
 
 
 @dataclass(frozen=True)
@@ -55,44 +63,60 @@ class RollResult:
     decisions: int
     successes: int
     oracle_successes: int
-    expert_actions: tuple[int, ...]
+    expert_actions: Sequence[int]
 
 
 class TrainingPool:
-    """`workers` processes of one thread each."""
+    """`workers` processes of one thread each. Its methods raise WorkerDied for one that fails or hangs: run the same again to go on."""
 
     def __init__(self, workers: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.executors = [ProcessPoolExecutor(1, mp_context=context, initializer=_one_thread) for _ in range(workers)]
+        self.workers = [Worker("sim.training_pool") for _ in range(workers)]
 
     def prepare(self, tasks: Sequence[PrepareTask]) -> Iterator[str]:
         """Runs the tasks and yields house names in order."""
-        for future in [self._executor(task.house).submit(prepare_house, task) for task in tasks]:
-            yield future.result()
+        queues = {worker: deque(task for task in tasks if self._owner(task.house) is worker) for worker in self.workers}
+        for worker, queue in queues.items():
+            for _ in range(min(_AHEAD, len(queue))):
+                worker.send({"prepare": asdict(queue.popleft())})
+        for task in tasks:
+            worker = self._owner(task.house)
+            yield worker.answer(HOUSE_S)["house"]
+            if queues[worker]:
+                worker.send({"prepare": asdict(queues[worker].popleft())})
 
     def roll(self, task: RollTask) -> list[RollResult]:
         """One task, its houses split by worker; results in worker order, shards named folder-0, folder-1 and so on."""
-        futures: list[Future[RollResult]] = []
-        for worker, executor in enumerate(self.executors):
-            houses = tuple(house for house in task.houses if self._executor(house) is executor)
+        asked: list[tuple[Worker, int]] = []
+        for number, worker in enumerate(self.workers):
+            houses = tuple(house for house in task.houses if self._owner(house) is worker)
             if houses:
-                folder = f"{task.folder}-{worker}" if task.folder else ""
-                futures.append(executor.submit(roll_houses, RollTask(**{**vars(task), "houses": houses, "folder": folder})))
-        return [future.result() for future in futures]
+                part = replace(task, houses=houses, folder=f"{task.folder}-{number}" if task.folder else "")
+                worker.send({"roll": asdict(part)})
+                asked.append((worker, len(houses)))
+        return [RollResult(**worker.answer(HOUSE_S * houses)) for worker, houses in asked]
 
-    def _executor(self, house: str) -> ProcessPoolExecutor:
-        return self.executors[int(house.rsplit("_", 1)[1]) % len(self.executors)]
+    def _owner(self, house: str) -> Worker:
+        return self.workers[int(house.rsplit("_", 1)[1]) % len(self.workers)]
 
     def close(self) -> None:
-        """Ends the workers."""
-        for executor in self.executors:
-            executor.shutdown(wait=True, cancel_futures=True)
+        """Ends the workers now."""
+        for worker in self.workers:
+            worker.close()
 
 
-def _one_thread() -> None:
+def main() -> int:
+    """The worker process: one line per task, one answer per line."""
     import torch
 
     torch.set_num_threads(1)
+    answer = answers()
+    for line in sys.stdin:
+        for kind, task in json.loads(line).items():
+            if kind == "prepare":
+                answer(house=prepare_house(PrepareTask(**task)))
+            else:
+                answer(**asdict(roll_houses(RollTask(**task))))
+    return 0
 
 
 @lru_cache(maxsize=1)
@@ -101,11 +125,9 @@ def _library() -> HouseLibrary:
 
 
 @lru_cache(maxsize=1)
-def _renderer():  # noqa: ANN202  one GL context a process
-    from sim.collect import CAMERA_PX
-    from sim.renderer import Renderer
-
-    return Renderer(CAMERA_PX, CAMERA_PX)
+def _renderer() -> Renderer:
+    """One GL context a process."""
+    return Renderer()
 
 
 def prepare_house(task: PrepareTask) -> str:
@@ -138,7 +160,7 @@ def roll_houses(task: RollTask) -> RollResult:
 
     model = NVILA.from_pretrained(task.checkpoint)
     assert model.tokenizer is not None
-    layout = StreamLayout(model.tokenizer, tokens_per_frame=4)
+    layout = StreamLayout(model.tokenizer, task.tokens_per_frame, task.window)
     settings = RolloutSettings(task.expert_share, task.temperature, task.max_decisions, task.stop_radius_m)
     roller = Roller(model, layout, settings, _renderer())
     outcomes = []
@@ -154,3 +176,7 @@ def roll_houses(task: RollTask) -> RollResult:
         len(outcomes), len(wanted), sum(o.success for o in outcomes), sum(o.oracle_success for o in outcomes),
         tuple(np.bincount(wanted, minlength=len(ACTIONS)).tolist()),
     )  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -82,7 +83,7 @@ def write_video(path: Path, story: Story, house_map: HouseMap, view: Callable[[P
     Raises OutputError when the file cannot be written; no half file stays.
     """
     assert story.steps, "an episode has at least its start"
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # a killed run's worker may still be at it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
@@ -98,7 +99,9 @@ def write_video(path: Path, story: Story, house_map: HouseMap, view: Callable[[P
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        raise OutputError(f"cannot write the video {path}: {error.strerror or error}") from error
+        raise OutputError(
+            f"cannot write the video {path}: {error.strerror or error}; make room or choose another --out, then run it again"
+        ) from error
 
 
 def _pictures(story: Story, house_map: HouseMap, view: Callable[[Pose], np.ndarray]) -> Iterator[Image.Image]:

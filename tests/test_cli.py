@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
-from nvila_edge import cli
+from agents.events import Ended
+from export.exporter import export_bundle
+from nvila_edge import cli, doctor
+from tests.nvila_edge.pixel_engine import start_pixel_server
+from tests.tiny import save_tiny_checkpoint
 
 PROMISED = "demo serve agent eval report chat export verify bench train data doctor".split()  # DESIGN.md; replay comes with the recorder
 
@@ -39,9 +47,14 @@ def test_a_verbs_help_shows_its_options_and_an_example_that_it_accepts(name: str
 
 
 def test_help_and_no_arguments_list_the_verbs() -> None:
-    for arguments in ((), ("--help",), ("data", "--help")):
+    for arguments in ((), ("--help",)):
         done = run(*arguments)
         assert done.returncode == 0 and all(verb in done.stdout for verb in PROMISED)
+
+
+def test_help_of_a_group_lists_its_verbs() -> None:
+    done = run("data", "--help")
+    assert done.returncode == 0 and "nvila-edge data houses" in done.stdout and "example:" in done.stdout and "demo" not in done.stdout
 
 
 def test_an_unknown_verb_is_named() -> None:
@@ -80,11 +93,76 @@ def test_a_machine_without_egl_is_told_what_to_install() -> None:
     assert line.startswith("FAIL") and "apt-get install" in line
 
 
-def test_a_taken_port_is_a_clear_error(tmp_path: Path) -> None:
-    import socket
+def test_what_is_not_installed_is_optional_with_how_to_have_it_and_what_is_broken_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
 
+    def broken() -> str:
+        raise ImportError("libEGL.so.1: cannot open shared object file")
+
+    def needs_houses() -> str:
+        import moderngl
+
+        return moderngl.__version__
+
+    monkeypatch.setattr(doctor, "version", absent)
+    for name in ("onnx", "moderngl", "msgpack"):
+        monkeypatch.setitem(sys.modules, name, None)
+    more = [doctor.Check("broken", broken), doctor.Check("rendering", needs_houses)]
+    found = {finding.name.removeprefix("package ").split(" ")[0]: finding for finding in doctor.checks(Path("nowhere"), more)}
+    states = {name: finding.state for name, finding in found.items()}
+    assert states | {"torch": "optional", "onnx": "optional", "rendering": "optional", "zmq": "ok", "Python": "ok"} == states
+    assert states | {"msgpack": "FAIL", "broken": "FAIL", "built-in": "FAIL"} == states
+    assert found["torch"].text == 'torch is not installed; to have it: pip install "nvila-edge[train]"'
+
+
+def test_doctor_without_the_optional_parts_ends_well(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    findings = [doctor.Finding("a", doctor.OK, "fine"), doctor.Finding("b", doctor.OPTIONAL, "not installed")]
+    monkeypatch.setattr(doctor, "checks", lambda *_: findings)
+    assert cli.main(["doctor"]) == 0 and "optional  b: not installed" in capsys.readouterr().out
+
+
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "export.bench", None)
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["bench", "nowhere"])
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(cli.Bench, "run", lambda _: __import__("onnxruntime"))
+    assert cli.main(["bench", "nowhere"]) == 1
+    assert 'pip install "nvila-edge[cpu]"' in capsys.readouterr().err
+
+
+def test_the_readmes_agent_command_ends_well_when_the_recording_is_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((32, 32, 3), 60 * number, np.uint8))
+    with start_pixel_server() as server:
+        options = ("--camera", str(tmp_path), "--robot", "dry-run", "--instruction", "Walk to the door and stop.")
+        assert cli.main(["agent", "--server", server.address, *options]) == 0
+    assert "ended: over after 4 steps" in capsys.readouterr().out
+
+
+def test_a_dry_run_moves_nothing_whatever_the_robot_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def run_agent(*_: object, robot: str, **__: object) -> Ended:
+        asked.append(robot)
+        return Ended("stop", "", 0, 0, 0)
+
+    monkeypatch.setattr("agents.main.run_agent", run_agent)
+    for dry_run in (True, False):
+        agent = cli.Agent("tcp://127.0.0.1:5555", Path("frames"), "go", robot="wheels", dry_run=dry_run)  # pyright: ignore[reportArgumentType]
+        agent.run()
+    assert asked == ["dry-run", "wheels"]
+
+
+def test_a_taken_port_is_a_clear_error(tmp_path: Path) -> None:
+    export_bundle(save_tiny_checkpoint(tmp_path / "checkpoint"), tmp_path / "bundle", [], "fp32", "fp32")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        done = run("serve", "--bundle", str(tmp_path), "--bind", f"tcp://127.0.0.1:{listener.getsockname()[1]}")
-    assert done.returncode in (1, 2) and done.stderr.startswith("error: ")
+        port = listener.getsockname()[1]
+        done = run("serve", "--bundle", str(tmp_path / "bundle"), "--bind", f"tcp://127.0.0.1:{port}")
+    assert done.returncode == 1 and done.stderr.startswith(f"error: cannot bind to tcp://127.0.0.1:{port}: Address already in use")
+    assert f"--bind tcp://127.0.0.1:{port + 1}" in done.stderr and done.stderr.count("\n") == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from agents.protocols import Camera, CameraError, Frame
+from agents.protocols import Camera, CameraError, Frame, RecordingOver
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
@@ -25,9 +25,9 @@ class ImageFolder:
         self._paths, self._next = found, 0
 
     def capture(self) -> Frame:
-        """The next image. Raises CameraError after the last one, or when one cannot be read."""
+        """The next image. Raises RecordingOver after the last one, CameraError when one cannot be read."""
         if self._next >= len(self._paths):
-            raise CameraError(f"all {len(self._paths)} images of {self._paths[0].parent} were shown")
+            raise RecordingOver(f"all {len(self._paths)} images of {self._paths[0].parent} were shown")
         path, self._next = self._paths[self._next], self._next + 1
         bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if bgr is None:
@@ -48,7 +48,7 @@ class VideoFile:
             raise ValueError(f"{path} is no readable video; allowed are {', '.join(VIDEO_SUFFIXES)} files that OpenCV can decode")
 
     def capture(self) -> Frame:
-        """The next frame. Raises CameraError at the end."""
+        """The next frame. Raises RecordingOver at the end, CameraError when not even the first can be decoded."""
         bgr = self._read()
         for _ in range(self._stride - 1 if self._count else 0):
             bgr = self._read()
@@ -58,7 +58,8 @@ class VideoFile:
     def _read(self) -> np.ndarray:
         there, bgr = self._video.read()
         if not there:
-            raise CameraError(f"the video {self._path} is over after {self._count} frames")
+            kind = RecordingOver if self._count else CameraError
+            raise kind(f"the video {self._path} is over after {self._count} frames")
         return bgr
 
 

@@ -14,6 +14,8 @@ from nvila_edge.engines.session import Session, StreamSession, WindowSession
 from nvila_edge.engines.spec import EngineSpec
 from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK, ChatTokenizer
 
+MAX_INSTRUCTION_TOKENS = 448  # attention over them costs their square, and 2,000 characters can be 8,000 tokens
+
 
 class Engine(Inputs):
     """A loaded model: `encode` (see Inputs), `session`, `generate`."""
@@ -26,16 +28,22 @@ class Engine(Inputs):
         """A session that follows `instruction` under the model's prompt profile. Raises ValueError for an empty or overlong instruction."""
         if IMAGE_MARK in instruction or VIDEO_MARK in instruction:
             raise ValueError(f"the instruction contains {IMAGE_MARK} or {VIDEO_MARK}, which stand for pictures; say it in words only")
+        length = len(self.tokenizer.encode(instruction))
+        if length > MAX_INSTRUCTION_TOKENS:
+            raise ValueError(
+                f"the instruction has {length} tokens; at most {MAX_INSTRUCTION_TOKENS} are allowed, about 300 words: shorten it"
+            )
         return StreamSession(self, instruction) if self.profile.name == "stream" else WindowSession(self, instruction)
 
     def generate(
         self,
         prompt: str,
-        images: np.ndarray | list[np.ndarray] | None = None,
-        video: list[np.ndarray] | None = None,
+        images: free_text.Pictures | None = None,
+        video: free_text.Pictures | None = None,
         max_new_tokens: int = 64,
     ) -> str:
-        """The greedy answer to one user turn; "<image>" and "<vila/video>" in the prompt mark the media (uint8 [H, W, 3] RGB), in order."""
+        """The greedy answer to one user turn; "<image>" and "<vila/video>" in the prompt mark the media, in order: PIL images or uint8
+        [H, W, 3] RGB arrays. Raises ValueError when marks and media do not match, or `max_new_tokens` is below 1."""
         return free_text.generate(self, prompt, images, video, max_new_tokens)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from nvila_edge.engines.cache import UNSEEN
 from nvila_edge.engines.session import causal
@@ -13,10 +15,20 @@ from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK
 if TYPE_CHECKING:
     from nvila_edge.engines.engine import Engine
 
+Pictures = Iterable[np.ndarray | Image.Image]  # PIL images, or uint8 [H, W, 3] RGB arrays; also one array [N, H, W, 3]
 
-def fuse_prompt(engine: Engine, prompt: str, images: np.ndarray | list[np.ndarray] | None, video: list[np.ndarray] | None) -> np.ndarray:
-    """The fused sequence [T, H] of one user turn and the generation prompt. Raises ValueError when marks and media do not match."""
-    images, video = list(images if images is not None else ()), list(video if video is not None else ())
+
+def _arrays(pictures: Pictures | None) -> list[np.ndarray]:
+    return [
+        np.asarray(picture.convert("RGB")) if isinstance(picture, Image.Image) else picture
+        for picture in (() if pictures is None else pictures)
+    ]
+
+
+def fuse_prompt(engine: Engine, prompt: str, images: Pictures | None, video: Pictures | None) -> np.ndarray:
+    """The fused sequence [T, H] of one user turn and the generation prompt. Raises ValueError when marks and media do not match, or for a
+    picture that is neither a PIL image nor uint8 [H, W, 3]."""
+    images, video = _arrays(images), _arrays(video)
     marks = prompt.count(IMAGE_MARK), prompt.count(VIDEO_MARK)
     if marks != (len(images), 1 if video else 0):
         raise ValueError(
@@ -31,11 +43,11 @@ def fuse_prompt(engine: Engine, prompt: str, images: np.ndarray | list[np.ndarra
 def generate(
     engine: Engine,
     prompt: str,
-    images: np.ndarray | list[np.ndarray] | None = None,
-    video: list[np.ndarray] | None = None,
+    images: Pictures | None = None,
+    video: Pictures | None = None,
     max_new_tokens: int = 64,
 ) -> str:
-    """The greedy answer, until the end of turn or `max_new_tokens`. Media are uint8 [H, W, 3] RGB; marks as in `fuse_prompt`."""
+    """The greedy answer, until the end of turn or `max_new_tokens`. Raises ValueError for fewer than one token; media as `fuse_prompt`."""
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens is {max_new_tokens}; it must be at least 1")
     embeds = fuse_prompt(engine, prompt, images, video)

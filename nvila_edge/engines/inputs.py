@@ -13,7 +13,7 @@ from nvila_edge.engines.tree import AnswerTree
 from nvila_edge.model.preprocess import pixels
 from nvila_edge.model.tokens import VIDEO_MARK, ChatTokenizer, Chunk
 from nvila_edge.navigation.grammar import action_trie
-from nvila_edge.navigation.profiles import PromptProfile
+from nvila_edge.navigation.profiles import profile
 
 
 class VisionEncoder(Protocol):
@@ -30,7 +30,7 @@ class Inputs:
     def __init__(self, spec: EngineSpec, tokenizer: ChatTokenizer, embedding: np.ndarray, encoder: VisionEncoder) -> None:
         self.spec = spec
         self.tokenizer = tokenizer
-        self.profile = PromptProfile(spec.profile, spec.frames)
+        self.profile = profile(spec.profile, spec.frames)
         self.tree = AnswerTree(action_trie(tokenizer.encode))
         self._embedding = embedding
         self._encoder = encoder

@@ -73,10 +73,10 @@ def _load(root: Path) -> dict[str, Any]:
         raise BundleError(f"{root} is not a bundle: it has no {NAME}; make one with nvila-edge export CKPT {root}")
     try:
         content = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path} is corrupt ({error}); {_MEND}") from error
     found = content.get("format") if isinstance(content, dict) else None
-    if not isinstance(found, int):
+    if type(found) is not int:
         raise BundleError(f"{path} is corrupt: it has no format version; {_MEND}")
     if found < FORMAT:
         raise BundleError(f"{root} has bundle format {found}, this version reads {FORMAT}: it is older; {_MEND}")

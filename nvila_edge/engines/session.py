@@ -17,24 +17,27 @@ from nvila_edge.engines.cache import UNSEEN, NewKeyValues
 from nvila_edge.model.tokens import IMAGE_MARK
 from nvila_edge.navigation.actions import ACTIONS, SENTENCES, Action
 from nvila_edge.navigation.decision import Decision
+from nvila_edge.navigation.steady import steadied
 
 if TYPE_CHECKING:
     from nvila_edge.engines.engine import Engine
 
 
 class Session(Protocol):
-    """What `Engine.session` gives."""
+    """What `Engine.session` gives: one instruction being followed.
+
+    Which tokens a decision takes is the profile's rule. `stream`: float [1, k, H], the newest frame alone; the session holds the earlier
+    ones, so every frame is given once. `navila`: float [1..frames, k, H], the whole window of that decision, oldest first and the newest
+    last, as navigation.window chooses it; black frames in front of a short history are left out, the session adds them.
+    """
 
     def decide(self, tokens: np.ndarray) -> Decision:
-        """Tokens float [n, k, H], oldest first -> the answer, which the session remembers."""
+        """The answer to these tokens, which the session goes on from (`stream`). Raises ValueError for tokens of another shape."""
         ...
 
     def replay(self, tokens: np.ndarray, action: Action) -> Decision:
-        """What the model answers, going on as if it had been `action`."""
-        ...
-
-    def append(self, tokens: np.ndarray, action: Action) -> None:
-        """An earlier decision and the answer it got, to rebuild a lost session."""
+        """As `decide`, but the session goes on as if the answer had been `action`, one of ACTIONS: for what was executed instead, and to
+        rebuild a lost session. Raises ValueError for another action."""
         ...
 
 
@@ -80,13 +83,17 @@ class StreamSession:
         self._opening = self._cache.take(len(opening))
         self._blocks: deque[list[int]] = deque()
         self._pending: list[int] = []
+        self._previous: int | None = None  # index in ACTIONS
         mask = np.concatenate([np.full((len(opening), capacity), UNSEEN), causal(len(opening))], 1)
         _, new = engine.backend.prefill(engine.embed(opening), np.arange(len(opening)), mask, self._cache, np.array([len(opening) - 1]))
         self._cache.write(new, list(range(len(opening))), self._opening)
         self._position = len(opening)
 
     def decide(self, tokens: np.ndarray) -> Decision:
-        """tokens float [1, k, H] of the newest frame. The answer becomes the block's; `append` instead when another was executed."""
+        """tokens float [1, k, H] of the newest frame. The answer becomes the block's; `replay` instead when another was executed.
+
+        The candidates are the model's; the action is the best of them that does not undo the turn before (navigation/steady.py).
+        """
         return self._answer(tokens, None)
 
     def replay(self, tokens: np.ndarray, action: Action) -> Decision:
@@ -97,16 +104,13 @@ class StreamSession:
             raise ValueError(f"{action} is not one of the ten actions; a session can only replay what it could have answered")
         return self._answer(tokens, ACTIONS.index(action))
 
-    def append(self, tokens: np.ndarray, action: Action) -> None:
-        """An earlier decision and what was answered: as `replay`."""
-        self.replay(tokens, action)
-
     def _answer(self, tokens: np.ndarray, forced: int | None) -> Decision:
         started = time.perf_counter()
         logits, new = self._run(tokens)
         probabilities = self._tree.trie.probabilities(logits)
-        chosen = self._tree.trie.choose(probabilities)
-        self._commit(new, chosen if forced is None else forced)
+        chosen = self._tree.trie.choose(steadied(probabilities, self._previous))
+        self._previous = chosen if forced is None else forced
+        self._commit(new, self._previous)
         return _decision(probabilities, chosen, started)
 
     def _run(self, tokens: np.ndarray) -> tuple[np.ndarray, NewKeyValues]:
@@ -191,7 +195,3 @@ class WindowSession:
     def replay(self, tokens: np.ndarray, action: Action) -> Decision:
         """As `decide`: a window holds all that a decision depends on."""
         return self.decide(tokens)
-
-    def append(self, tokens: np.ndarray, action: Action) -> None:
-        """Nothing to keep of an earlier decision. Raises ValueError for tokens of another model."""
-        checked_tokens(self._engine, tokens, most=self._engine.spec.frames)

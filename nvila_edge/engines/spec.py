@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from nvila_edge.model.checkpoint import CheckpointError, checkpoint_folder, read_config
+from nvila_edge.navigation.profiles import profile
 
 # type -> ((block rows, block columns), ((index in `layers`, kind), ..)); facts/nvila.md section 1.2
 _MLP = ((1, "norm"), (2, "linear"), (3, "gelu"), (4, "linear"))
+_LARGEST = {"image_size": 4096, "patch": 512, "layers": 1000, "rope_theta": 1e9}  # what from_json accepts; other numbers up to a million
 _PROJECTORS: dict[str, tuple[tuple[int, int], tuple[tuple[int, str], ...]]] = {
     "linear": ((1, 1), ((0, "linear"),)),
     "mlp_downsample": ((2, 2), _MLP),
@@ -98,9 +100,23 @@ class EngineSpec:
 
     @staticmethod
     def from_json(content: dict[str, Any]) -> EngineSpec:
-        """The reverse of `to_json`. Raises TypeError or KeyError when fields are missing or unknown."""
-        vision, language = VisionSpec(**content["vision"]), LanguageSpec(**content["language"])
-        return EngineSpec(vision, language, content["profile"], content["frames"])
+        """The reverse of `to_json`. Raises TypeError or KeyError when fields are missing or unknown, ValueError for values that can't be."""
+        vision, language = (_checked(kind(**content[name])) for kind, name in ((VisionSpec, "vision"), (LanguageSpec, "language")))
+        asked = profile(content["profile"], content["frames"])
+        return EngineSpec(vision, language, asked.name, asked.frames)
+
+
+def _checked(spec: Any) -> Any:
+    """The same, when every number is of its type and in a range that a model could have."""
+    for field in fields(spec):
+        value = getattr(spec, field.name)
+        if type(value).__name__ != field.type and not (field.type == "float" and type(value) is int):
+            raise ValueError(f"{field.name} is {value!r}; expected {field.type}")
+        if field.type in ("int", "float") and not 0 < value <= _LARGEST.get(field.name, 10**6):
+            raise ValueError(f"{field.name} is {value}; expected a number above 0 and at most {_LARGEST.get(field.name, 10**6)}")
+    if isinstance(spec, VisionSpec) and spec.projector not in _PROJECTORS:
+        raise ValueError(f"projector is {spec.projector!r}; known: {', '.join(sorted(_PROJECTORS))}")
+    return spec
 
 
 def spec_of_checkpoint(path: str | Path) -> EngineSpec:

@@ -5,6 +5,7 @@ The `navila` prompt and the chat templates are interface strings of the publishe
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 
 MAX_INSTRUCTION_CHARS = 2000
@@ -48,8 +49,12 @@ class PromptProfile:
 PROFILES: dict[str, PromptProfile] = {name: PromptProfile(name) for name in ("stream", "navila")}
 
 
-def profile(name: str) -> PromptProfile:
-    """The profile of that name. Raises ValueError naming the known ones."""
+def profile(name: str, frames: int = 8) -> PromptProfile:
+    """The profile of that name with a window of `frames` frames. Raises ValueError for an unknown name or an empty window."""
     if name not in PROFILES:
-        raise ValueError(f"unknown prompt profile {name!r}; known: {', '.join(sorted(PROFILES))}")
-    return PROFILES[name]
+        close = difflib.get_close_matches(str(name), PROFILES, n=1)
+        suggestion = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(f"unknown prompt profile {name!r}{suggestion}; known: {', '.join(sorted(PROFILES))}")
+    if frames < 1:
+        raise ValueError(f"the {name} profile has a window of {frames} frames; it must be at least 1")
+    return PromptProfile(name, frames)

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from nvila_edge.serving.address import DEFAULT_BIND
 from nvila_edge.serving.errors import ServingError
 from nvila_edge.serving.main import serve
-from nvila_edge.serving.server import DEFAULT_BIND
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from nvila_edge.serving import wire
+from nvila_edge.serving.address import checked_server
 from nvila_edge.serving.errors import DeadlinePassed, LinkDown, RemoteError, ServingError
 from nvila_edge.serving.link import PING_EVERY_S, SILENCE_S, Heartbeat
 
@@ -39,8 +40,10 @@ class Client:
     def __init__(self, address: str, *, silence_s: float = SILENCE_S) -> None:
         """Connects in the background. `silence_s`: how long a connected server may be silent before it counts as gone; in a simulator,
         where time stands still while nothing is decided, a large value keeps results independent of the machine's load.
-        Raises ValueError for an address that ZeroMQ cannot read."""
-        self.address = address
+        Raises ValueError for an address that is not tcp to a loopback address."""
+        self.address = checked_server(address)
+        self._context = zmq.Context()
+        self._dealer, self._monitor = self._connect(address)
         self._beat = Heartbeat(silence_s)
         self._outbox: deque[list[bytes]] = deque(maxlen=_OUTBOX)
         self._replies: dict[int, dict[str, Any] | None] = {}
@@ -51,8 +54,6 @@ class Client:
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
-        self._context = zmq.Context()
-        self._dealer, self._monitor = self._connect(address)
         self._thread = threading.Thread(target=self._io, name="nvila-edge client", daemon=True)
         self._thread.start()
 
@@ -87,7 +88,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Say goodbye and end the I/O thread. Later calls do nothing."""
+        """Say goodbye and end the I/O thread. Later frames and byes go nowhere, later requests raise LinkDown."""
         if self._closing:
             return
         if self._session:

@@ -12,6 +12,7 @@ MAX_FRAME_SIDE_PX = 4096
 MAX_FRAME_BYTES = 8 * 1024 * 1024 - 65536  # leaves room for the header within a message of 8 MiB
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
+_HEADER_BYTES = 65536  # in which a frame header is looked for: cameras need a few hundred, one segment holds at most 64 KiB
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # ITU T.81 table B.1: SOF0-15 without DHT, JPG, DAC
 _MEND_JPEG = "send a complete baseline or progressive JPEG"
 
@@ -30,7 +31,7 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
 
 
 def _frame_header(data: bytes) -> tuple[int, int]:
-    at = 2
+    at, data = 2, data[: 2 * _HEADER_BYTES]
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker in _FRAME_MARKERS:
@@ -40,7 +41,10 @@ def _frame_header(data: bytes) -> tuple[int, int]:
 
 
 def decode_jpeg(data: bytes) -> np.ndarray:
-    """JPEG -> uint8 [H, W, 3] RGB. Raises WireError when it is not a complete, decodable JPEG within the limits."""
+    """JPEG -> uint8 [H, W, 3] RGB. Raises WireError when it has no header or end, lies about its size, or can't be decoded.
+
+    Picture data that stop early between the two are decoded as far as they go: libjpeg fills the rest.
+    """
     height, width = jpeg_size(data)
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nvila_edge.serving.server import DEFAULT_BIND, ServedEngine, Server, checked_bind
+from nvila_edge.serving.address import DEFAULT_BIND, checked_bind
+from nvila_edge.serving.server import ServedEngine, Server
 from nvila_edge.serving.wire import PROTOCOL_VERSION
 
 Announce = Callable[[dict[str, Any]], None]
@@ -38,13 +39,16 @@ def serve(
 def serve_engine(engine: ServedEngine, bind: str = DEFAULT_BIND, *, announce: Announce, ends_with_stdin: bool = False) -> None:
     """Serve an engine, as serve() does."""
     server = Server(engine, bind)
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: server.stop())
-    if ends_with_stdin:
-        threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()
-    server.warm_up()
-    announce({"ready": True, "protocol": PROTOCOL_VERSION, **server.info()})
-    server.run()
+    try:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda *_: server.stop())
+        if ends_with_stdin:
+            threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()
+        server.warm_up()
+        announce({"ready": True, "protocol": PROTOCOL_VERSION, **server.info()})
+        server.run()
+    finally:
+        server.close()
 
 
 def _stop_at_end_of_stdin(server: Server) -> None:

@@ -16,6 +16,7 @@ from typing import IO, Any
 from nvila_edge.serving.errors import ServerStartError
 
 FREE_PORT = "tcp://127.0.0.1:*"
+_EXIT_S = 10.0  # what a process gets to end after it was killed, or closed its output
 _ROOT = Path(__file__).resolve().parents[2]  # what must be importable in the child when the package is not installed
 
 
@@ -53,7 +54,7 @@ class ServerProcess:
         return self._collect()
 
     def _collect(self) -> int:
-        status = self.process.wait()
+        status = self.process.wait(_EXIT_S)
         for stream in (self.process.stdin, self.process.stdout, self.log):
             if stream is not None:
                 stream.close()
@@ -89,7 +90,7 @@ def start_process(command: list[str], timeout_s: float) -> ServerProcess:
         server.info = json.loads(line)
     except (TimeoutError, EOFError, json.JSONDecodeError) as error:
         process.kill()
-        process.wait()
+        process.wait(_EXIT_S)
         said = _tail(log)
         server.kill()
         message = f"the server did not become ready: {error or type(error).__name__}" + (f"; it said: {said}" if said else "")
@@ -110,9 +111,16 @@ def _first_line(process: subprocess.Popen[bytes], deadline_s: float) -> bytes:
                 raise TimeoutError("nothing was heard of it in time")
             data = os.read(descriptor, 4096)
             if not data:
-                raise EOFError(f"it ended with status {process.wait()}")
+                raise EOFError(_ending(process, max(0.0, deadline_s - time.monotonic())))
             line += data
     return line
+
+
+def _ending(process: subprocess.Popen[bytes], timeout_s: float) -> str:
+    try:
+        return f"it ended with status {process.wait(min(timeout_s, _EXIT_S))}"
+    except subprocess.TimeoutExpired:
+        return "it closed its output without having been ready, and went on"
 
 
 def _tail(log: IO[bytes]) -> str:

@@ -5,7 +5,6 @@ Nothing that a client sends stops it: whatever breaks the protocol, or fails in 
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import socket
 import threading
@@ -19,12 +18,12 @@ import numpy as np
 import zmq
 
 from nvila_edge.serving import wire
+from nvila_edge.serving.address import DEFAULT_BIND, checked_bind
 from nvila_edge.serving.errors import ServerStartError, ServingError, WireError
 from nvila_edge.serving.jpeg import decode_jpeg, jpeg_size
 from nvila_edge.serving.sessions import ServedEngine, SessionLimits, Sessions, SessionState, answer
 from nvila_edge.serving.work import DecideJob, EncodeJob, Waiting, Work, superseded
 
-DEFAULT_BIND = "tcp://127.0.0.1:5555"
 _HARD_MESSAGE_BYTES = 2 * wire.MAX_MESSAGE_BYTES  # beyond this ZeroMQ cuts the connection; below, the sender is told
 _POLL_MS = 100
 _LOG = logging.getLogger(__name__)
@@ -36,24 +35,6 @@ class ServerLimits:
 
     sessions: SessionLimits = SessionLimits()
     drain_s: float = 5.0
-
-
-def checked_bind(bind: str) -> str:
-    """`bind` when it is tcp on a loopback address; port "*" or 0 picks a free one. Raises ValueError naming what is allowed."""
-    allowed = f"allowed: tcp on a loopback address, such as {DEFAULT_BIND} (port * picks a free one)"
-    scheme, _, rest = bind.partition("://")
-    host, _, port = rest.rpartition(":")
-    if scheme != "tcp" or not (port == "*" or (port.isdecimal() and int(port) < 65536)):
-        raise ValueError(f"cannot bind to {bind!r}; {allowed}")
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise ValueError(
-            f"{bind!r} is reachable from other computers, and this server has no keys to check them; {allowed}, and reach it by ssh -L"
-        )
-    return bind
 
 
 class SessionFrames:
@@ -73,7 +54,11 @@ class SessionFrames:
         waiting = self._work.take_frame(self._state.name, frame_id)
         if waiting is None:
             raise WireError("frame_lost", f"frame {frame_id} fell out of the queue", "send fewer frames between two decisions")
-        tokens = self._engine.encode(decode_jpeg(waiting.jpeg)[None])[0]
+        return self.encode(frame_id, waiting.jpeg)
+
+    def encode(self, frame_id: int, jpeg: bytes) -> np.ndarray:
+        """Encode a frame and keep its tokens [tokens, hidden]. Raises WireError when the JPEG cannot be decoded."""
+        tokens = self._engine.encode(decode_jpeg(jpeg)[None])[0]
         self._state.tokens.put(frame_id, tokens)
         return tokens
 
@@ -83,8 +68,10 @@ class Server:
 
     def __init__(self, engine: ServedEngine, bind: str = DEFAULT_BIND, limits: ServerLimits | None = None) -> None:
         """Binds at once. Raises ValueError for an address that is not loopback, ServerStartError when it is taken."""
+        checked_bind(bind)
         self._engine, self._limits = engine, limits or ServerLimits()
-        self._work, self._sessions = Work(), Sessions(self._limits.sessions)
+        self._work = Work()
+        self._sessions = Sessions(self._limits.sessions, dropped=self._work.forget)
         self._boot = uuid.uuid4().hex
         self._stopping = threading.Event()
         self._replies: deque[tuple[bytes, bytes]] = deque(maxlen=4096)
@@ -93,7 +80,7 @@ class Server:
         self._wake_out.setblocking(False)
         self._context = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
-        self.address = self._bind(checked_bind(bind))
+        self.address = self._bind(bind)
 
     def _bind(self, bind: str) -> str:
         options = {zmq.LINGER: 200, zmq.MAXMSGSIZE: _HARD_MESSAGE_BYTES, zmq.RCVHWM: 256, zmq.SNDHWM: 256}
@@ -102,16 +89,21 @@ class Server:
         try:
             self._router.bind(bind)
         except zmq.ZMQError as error:
-            self._close()
+            self.close()
             host, port = bind.rpartition(":")[::2]
             mend = f"choose another port (--bind {host}:{int(port) + 1 if port.isdecimal() else '*'}) or stop the program that has it"
             raise ServerStartError(f"cannot bind to {bind}: {error.strerror}", mend) from error
         return self._router.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def warm_up(self) -> None:
-        """One encode and one decision, so that the first client does not wait for lazy initialisation. Raises what the engine raises."""
-        tokens = self._engine.encode(np.zeros((1, 224, 224, 3), np.uint8))
-        self._engine.session("walk forward and stop").decide(tokens)
+        """One encode and one decision, so that the first client does not wait for lazy initialisation. Raises ServerStartError."""
+        try:
+            tokens = self._engine.encode(np.zeros((1, 224, 224, 3), np.uint8))
+            self._engine.session("walk forward and stop").decide(tokens)
+        except Exception as error:
+            said = (str(error).strip().splitlines() or [""])[0]
+            message = f"a first decision failed ({type(error).__name__}: {said}): the model's files do not fit together"
+            raise ServerStartError(message, "export the bundle again, or reinstall nvila-edge if it is the built-in one") from error
 
     def info(self) -> dict[str, Any]:
         """What hello answers."""
@@ -128,8 +120,7 @@ class Server:
         try:
             self._serve()
         finally:
-            self._work.close()
-            self._close()
+            self.close()
 
     def _serve(self) -> None:
         worker = threading.Thread(target=self._infer, name="inference", daemon=True)
@@ -143,8 +134,7 @@ class Server:
             self._clear_wake()
             self._receive_some()
             self._send_replies()
-            for name in self._sessions.expire():
-                self._work.forget(name)
+            self._sessions.expire()
             if self._stopping.is_set():
                 drain_until_s = min(drain_until_s, time.monotonic() + self._limits.drain_s)
                 if not self._work.decisions_open() and not self._replies:
@@ -153,7 +143,9 @@ class Server:
         worker.join(timeout=max(0.0, drain_until_s - time.monotonic()))
         self._send_replies()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Give the address back; for a server that does not run, or no longer. Twice does no harm."""
+        self._work.close()
         self._router.close()
         self._context.term()
         self._wake_in.close()
@@ -182,7 +174,7 @@ class Server:
             parts: list[bytes] = []
             while self._router.getsockopt(zmq.RCVMORE):
                 part = self._router.recv(copy=False)
-                if len(parts) < 3:  # one more than any message has, so that it is refused
+                if len(parts) <= wire.MAX_PARTS:  # one more than any message has, so that it is refused; the rest is dropped here
                     parts.append(bytes(part.buffer))
             self._handle(client, parts)
 
@@ -201,7 +193,8 @@ class Server:
         try:
             self._dispatch(client, wire.parse_request(parts))
         except ServingError as error:
-            self._send(client, _error(error, *_echo(parts)))
+            request_id, session, known = _echo(parts)
+            self._send(client, _error(error, request_id, session, **known))
 
     def _dispatch(self, client: bytes, request: wire.Request) -> None:
         match request:
@@ -212,7 +205,6 @@ class Server:
                 self._send(client, wire.pack("pong", request.id, boot=self._boot, draining=self._stopping.is_set()))
             case wire.Bye():
                 self._sessions.drop(request.session)
-                self._work.forget(request.session)
             case wire.PutFrame():
                 jpeg_size(request.jpeg)
                 state = self._sessions.open(request.session)
@@ -240,13 +232,10 @@ class Server:
         self._wake()
 
     def _encode(self, job: EncodeJob) -> None:
-        waiting = self._work.peek_frame(job.state.name, job.frame_id)
-        if waiting is None:
-            return
         try:
-            SessionFrames(self._engine, job.state, self._work)[job.frame_id]
+            SessionFrames(self._engine, job.state, self._work).encode(job.frame_id, job.frame.jpeg)
         except Exception as error:  # whatever an engine raises, the server stays up
-            self._reply(waiting.client, _error(_typed(error), waiting.request_id, job.state.name, frame_id=job.frame_id))
+            self._reply(job.frame.client, _error(_typed(error), job.frame.request_id, job.state.name, frame_id=job.frame_id))
 
     def _answer(self, job: DecideJob) -> bytes:
         request, frames = job.request, SessionFrames(self._engine, job.state, self._work)
@@ -271,10 +260,12 @@ def _error(error: ServingError, request_id: int | None, session: str, **fields: 
     return wire.pack("error", request_id, session, code=error.code, message=error.message, mend=error.mend, **fields)
 
 
-def _echo(parts: list[bytes]) -> tuple[int | None, str]:
-    """Request id and session of a message that broke the protocol, as far as they can be read."""
+def _echo(parts: list[bytes]) -> tuple[int | None, str, dict[str, int]]:
+    """Request id, session and, of a frame, frame_id of a message that was refused, as far as they can be read."""
     try:
         header = wire.header_of(parts[:1])
-        return wire.integer(header, "id"), wire.text(header, "session", 0, wire.MAX_SESSION_CHARS)
+        frame_id = header.get("frame_id")
+        known = {"frame_id": frame_id} if type(frame_id) is int else {}
+        return wire.integer(header, "id"), wire.text(header, "session", 0, wire.MAX_SESSION_CHARS), known
     except ServingError:
-        return None, ""
+        return None, "", {}

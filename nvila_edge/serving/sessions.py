@@ -7,30 +7,19 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
-from nvila_edge.navigation.actions import ACTIONS, Action
+from nvila_edge.engines.session import Session
+from nvila_edge.navigation.actions import ACTIONS
 from nvila_edge.navigation.decision import Decision
 from nvila_edge.navigation.profiles import PromptProfile
 from nvila_edge.serving.errors import DeadlinePassed, WireError
 from nvila_edge.serving.wire import MAX_RESEND, Decide, decision_fields
-
-
-class EngineSession(Protocol):
-    """One instruction being followed (nvila_edge.engines writes it)."""
-
-    def decide(self, tokens: np.ndarray) -> Decision:
-        """Tokens float [k frames, tokens, hidden], oldest first -> answer, committed to the session."""
-        ...
-
-    def append(self, tokens: np.ndarray, action: Action) -> None:
-        """Replay an earlier decision (`stream` only)."""
-        ...
 
 
 class ServedEngine(Protocol):
@@ -45,7 +34,7 @@ class ServedEngine(Protocol):
         """uint8 [N, H, W, 3] RGB -> float [N, tokens, hidden]."""
         ...
 
-    def session(self, instruction: str) -> EngineSession:
+    def session(self, instruction: str) -> Session:
         """A fresh session."""
         ...
 
@@ -94,7 +83,7 @@ class SessionState:
     tokens: TokenCache
     used_s: float
     instruction: str = ""
-    engine_session: EngineSession | None = None
+    engine_session: Session | None = None
     past: list[tuple[int, int]] = field(default_factory=list)
     answered: tuple[tuple[Any, ...], dict[str, Any]] | None = None
 
@@ -118,14 +107,17 @@ class SessionState:
 
 
 class Sessions:
-    """All sessions of a server, by name. For the I/O thread alone."""
+    """All sessions of a server, by name. For the I/O thread alone. `dropped` is called with the name of every session that ends."""
 
-    def __init__(self, limits: SessionLimits) -> None:
-        self._limits = limits
+    def __init__(self, limits: SessionLimits, dropped: Callable[[str], None]) -> None:
+        self._limits, self._dropped = limits, dropped
         self._states: dict[str, SessionState] = {}
 
     def __len__(self) -> int:
         return len(self._states)
+
+    def __iter__(self) -> Iterator[SessionState]:
+        return iter(list(self._states.values()))
 
     def touch(self, name: str) -> None:
         """Note a sign of life."""
@@ -152,14 +144,13 @@ class Sessions:
     def drop(self, name: str) -> None:
         """Forget a session."""
         self._states.pop(name, None)
+        self._dropped(name)
 
-    def expire(self) -> list[str]:
-        """Drop the sessions that were silent for too long; returns their names."""
+    def expire(self) -> None:
+        """Drop the sessions that were silent for too long."""
         deadline_s = time.monotonic() - self._limits.idle_s
-        names = [name for name, state in self._states.items() if state.used_s < deadline_s]
-        for name in names:
+        for name in [name for name, state in self._states.items() if state.used_s < deadline_s]:
             self.drop(name)
-        return names
 
 
 class Frames(Protocol):
@@ -226,7 +217,7 @@ def _catch_up(engine: ServedEngine, state: SessionState, request: Decide, frames
         tokens = frames[frame_id]
         _check_time(expires_s, request)
         with state.losing_on_error():
-            state.engine_session.append(tokens[None], ACTIONS[action])
+            state.engine_session.replay(tokens[None], ACTIONS[action])
         state.past.append((frame_id, action))
     return []
 

@@ -4,12 +4,13 @@ Every header is a map with "v" (protocol version), "type", "id" (request id, ech
 
 | request | more fields | reply |
 |---|---|---|
-| hello | | info: boot, profile, frames, version |
+| hello | | info: boot, profile, window, address |
 | ping | | pong: boot, draining |
 | frame | frame_id; JPEG as the second part | none, or error with frame_id |
 | decide | instruction, n, frames, past, deadline_ms | decision, missing or error |
 | bye | | none |
 
+An error has code, message and mend; id, session and frame_id are those of the message that it answers, as far as they could be read.
 No field is ever unpickled or evaluated; sizes and types are checked before anything is used.
 """
 
@@ -29,8 +30,9 @@ from nvila_edge.serving.errors import WireError
 PROTOCOL_VERSION = 1
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 MAX_HEADER_BYTES = 65536
-MAX_PAST = 2000  # decisions of one episode
+MAX_PARTS = 2
 MAX_WINDOW = 64  # frames of one decision
+MAX_PAST = 2000  # decisions of one episode
 MAX_RESEND = 32  # frames that one "missing" asks for: a rebuild goes in rounds, so that nothing grows without bound
 MAX_SESSION_CHARS = 128
 MAX_DEADLINE_MS = 600_000
@@ -96,19 +98,13 @@ def pack(kind: str, request_id: int | None, session: str = "", **fields: Any) ->
     return packed
 
 
-def pack_decide(request: Decide) -> bytes:
-    """The header of a decide request."""
-    fields = {"instruction": request.instruction, "n": request.n, "frames": request.frames, "past": request.past}
-    return pack("decide", request.id, request.session, deadline_ms=request.deadline_ms, **fields)
-
-
 def header_of(parts: Sequence[bytes]) -> dict[str, Any]:
     """The header map of a message, its size limits checked. Raises WireError: malformed or too_large."""
     size = sum(len(part) for part in parts)
     if size > MAX_MESSAGE_BYTES:
         message = f"the message has {size} bytes; at most {MAX_MESSAGE_BYTES} are allowed"
         raise WireError("too_large", message, "choose a smaller camera resolution")
-    if not 1 <= len(parts) <= 2 or len(parts[0]) > MAX_HEADER_BYTES:
+    if not 1 <= len(parts) <= MAX_PARTS or len(parts[0]) > MAX_HEADER_BYTES:
         raise _malformed(f"{len(parts)} parts; allowed are a header of at most {MAX_HEADER_BYTES} bytes and a JPEG")
     try:
         header = msgpack.unpackb(parts[0], raw=False, strict_map_key=True)

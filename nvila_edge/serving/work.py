@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nvila_edge.serving.errors import WireError
 from nvila_edge.serving.sessions import SessionState
 from nvila_edge.serving.wire import MAX_RESEND, Decide
 
-MAX_WAITING_FRAMES = 2 * MAX_RESEND  # per session; what falls out is asked for again when it is needed
+MAX_WAITING_FRAMES = 2 * MAX_RESEND  # per session, and so the bytes; what falls out is asked for again when it is needed
+MAX_WAITING_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,6 @@ class DecideJob:
 
 
 @dataclass(frozen=True)
-class EncodeJob:
-    """A frame to encode ahead of its use."""
-
-    state: SessionState
-    frame_id: int
-
-
-@dataclass(frozen=True)
 class Waiting:
     """A frame that came and is not encoded yet."""
 
@@ -41,28 +34,59 @@ class Waiting:
     jpeg: bytes
 
 
+@dataclass(frozen=True)
+class EncodeJob:
+    """A frame to encode ahead of its use; it no longer waits."""
+
+    state: SessionState
+    frame_id: int
+    frame: Waiting
+
+
+@dataclass
+class _Queue:
+    """The waiting frames of one session, by frame id, in order of arrival; never empty. `nbytes` sums their JPEGs."""
+
+    state: SessionState
+    frames: OrderedDict[int, Waiting] = field(default_factory=OrderedDict)
+    nbytes: int = 0
+
+    def put(self, frame_id: int, frame: Waiting) -> None:
+        self.pop(frame_id)
+        self.frames[frame_id] = frame
+        self.nbytes += len(frame.jpeg)
+        while len(self.frames) > 1 and (len(self.frames) > MAX_WAITING_FRAMES or self.nbytes > MAX_WAITING_BYTES):
+            self.pop(next(iter(self.frames)))
+
+    def pop(self, frame_id: int) -> Waiting | None:
+        frame = self.frames.pop(frame_id, None)
+        self.nbytes -= 0 if frame is None else len(frame.jpeg)
+        return frame
+
+
 class Work:
     """The queue between the I/O thread and the worker. All methods may be called from any thread.
 
-    Bounded: one waiting decision per session (a newer one replaces it), 64 waiting frames per session (the oldest falls out).
+    Bounded: one waiting decision per session (a newer one replaces it), 64 waiting frames of 64 MiB together per session (the oldest fall
+    out). A session is known here only while something of it waits.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._decisions: deque[DecideJob] = deque()
-        self._frames: OrderedDict[str, OrderedDict[int, Waiting]] = OrderedDict()
-        self._states: dict[str, SessionState] = {}
+        self._queues: OrderedDict[str, _Queue] = OrderedDict()
         self._busy = False
         self._closed = False
+
+    def __len__(self) -> int:
+        """Frames and decisions that wait."""
+        with self._changed:
+            return len(self._decisions) + sum(len(queue.frames) for queue in self._queues.values())
 
     def put_frame(self, state: SessionState, frame_id: int, frame: Waiting) -> None:
         """Queue a frame for encoding."""
         with self._changed:
-            waiting = self._frames.setdefault(state.name, OrderedDict())
-            self._states[state.name] = state
-            waiting[frame_id] = frame
-            while len(waiting) > MAX_WAITING_FRAMES:
-                waiting.popitem(last=False)
+            self._queues.setdefault(state.name, _Queue(state)).put(frame_id, frame)
             self._changed.notify()
 
     def put_decision(self, client: bytes, state: SessionState, request: Decide) -> DecideJob | None:
@@ -78,24 +102,25 @@ class Work:
 
     def has_frame(self, session: str, frame_id: int) -> bool:
         """Whether that frame waits."""
-        return self.peek_frame(session, frame_id) is not None
-
-    def peek_frame(self, session: str, frame_id: int) -> Waiting | None:
-        """The waiting frame of that id, which goes on waiting; None when there is none."""
         with self._changed:
-            return self._frames.get(session, OrderedDict()).get(frame_id)
+            return session in self._queues and frame_id in self._queues[session].frames
 
     def take_frame(self, session: str, frame_id: int) -> Waiting | None:
         """The waiting frame of that id, no longer waiting; None when there is none."""
         with self._changed:
-            waiting = self._frames.get(session)
-            return waiting.pop(frame_id, None) if waiting else None
+            return self._take(session, frame_id)
+
+    def _take(self, session: str, frame_id: int) -> Waiting | None:
+        queue = self._queues.get(session)
+        frame = queue.pop(frame_id) if queue else None
+        if queue and not queue.frames:
+            del self._queues[session]
+        return frame
 
     def forget(self, session: str) -> None:
         """Drop everything that waits for a session."""
         with self._changed:
-            self._frames.pop(session, None)
-            self._states.pop(session, None)
+            self._queues.pop(session, None)
             self._decisions = deque(job for job in self._decisions if job.state.name != session)
 
     def next(self) -> DecideJob | EncodeJob | None:
@@ -113,12 +138,14 @@ class Work:
     def _pick(self) -> DecideJob | EncodeJob | None:
         if self._decisions:
             return self._decisions.popleft()
-        for session in list(self._frames):
-            self._frames.move_to_end(session)
-            if self._frames[session]:
-                return EncodeJob(self._states[session], next(reversed(self._frames[session])))
-            del self._frames[session]
-        return None
+        if not self._queues:
+            return None
+        session, queue = next(iter(self._queues.items()))
+        self._queues.move_to_end(session)
+        frame_id = next(reversed(queue.frames))
+        frame = self._take(session, frame_id)
+        assert frame is not None
+        return EncodeJob(queue.state, frame_id, frame)
 
     def decisions_open(self) -> bool:
         """Whether a decision waits or is being worked on."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -15,6 +17,11 @@ import yaml
 from nvila_edge.training.builtin import ModelSize
 
 T = TypeVar("T")
+VALIDATION_HOUSES = 10  # the last ones of a recipe; never trained on
+# what is not from 1 (whole numbers) or 0 (others) on; a vocabulary holds 256 bytes, 3 special tokens and 10 action phrases
+_LEAST = {"seed": 0, "houses": VALIDATION_HOUSES + 1, "vocabulary": 269, "vision.steps": 0, "dagger.rounds": 0}
+_SHARES = ("dagger.expert_share", "dagger.question_share", "dagger.recent_share")
+_SAMPLES = 112  # along a side of a frame that labels count (sim/labels.py); a patch has at most 255, one byte
 
 
 class RecipeError(ValueError):
@@ -70,11 +77,31 @@ class Recipe:
     vision: VisionStage = field(default_factory=VisionStage)
     dagger: DaggerStage = field(default_factory=DaggerStage)
 
+    def __post_init__(self) -> None:
+        """Raises RecipeError, with the key, for a value that no run could use."""
+        for key, value in _flat(dataclasses.asdict(self)).items():
+            if not isinstance(value, str):
+                _check_range(key, value)
+        size, vision, dagger = self.model, self.vision, self.dagger
+        grid = size.image // size.patch
+        if size.image % size.patch or _SAMPLES % grid or (_SAMPLES // grid) ** 2 > 255:
+            sides = ", ".join(str(size.patch * n) for n in range(1, _SAMPLES + 1) if _SAMPLES % n == 0 and (_SAMPLES // n) ** 2 <= 255)
+            raise RecipeError(f"model.image {size.image} does not fit the labels; with model.patch {size.patch} allowed: {sides}")
+        frames = (self.houses - VALIDATION_HOUSES) * vision.frames_per_house
+        if vision.batch_size > frames:
+            raise RecipeError(
+                f"vision.batch_size {vision.batch_size} is more than the {frames} training frames; raise vision.frames_per_house"
+            )
+        if 0 < dagger.question_share * 4 * dagger.batch_size < 1:
+            raise RecipeError(
+                f"dagger.question_share {dagger.question_share} gives no question to a batch; write 0 or {0.25 / dagger.batch_size}"
+            )
+
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """A built-in recipe by name (nvila_edge/recipes/train/NAME.yaml) or a YAML file, with `key=value` overrides (dots reach into sections).
 
-    Raises RecipeError for an unknown recipe, an unknown key (with a suggestion) or a value of the wrong type.
+    Raises RecipeError for an unknown recipe, an unknown key (with a suggestion), a value of the wrong type or out of range.
     """
     path = Path(name_or_path)
     if not path.is_file():
@@ -83,7 +110,9 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         if name_or_path not in known:
             raise RecipeError(f"no recipe {name_or_path!r}{_suggest(name_or_path, known)}; built in: {', '.join(known)}")
         path = folder / f"{name_or_path}.yaml"
-    content = yaml.safe_load(path.read_text()) or {}
+    content = _yaml(path.read_text(errors="replace"), str(path)) or {}
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path} holds {type(content).__name__}; a recipe is a YAML mapping of keys to values")
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator:
@@ -92,8 +121,53 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         target = content
         for section in sections:
             target = target.setdefault(section, {})
-        target[last] = yaml.safe_load(value)
+            if not isinstance(target, dict):
+                raise RecipeError(
+                    f"{override!r}: {section} is no section; allowed: {', '.join(f.name for f in dataclasses.fields(Recipe))}"
+                )
+        target[last] = _yaml(value, override)
     return _fill(Recipe, content, "")
+
+
+def _yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+
+
+def bind_folder(folder: Path, recipe: Recipe) -> None:
+    """Writes recipe.json to a folder that has none (an older run is adopted).
+
+    Raises RecipeError, with the keys that differ, where another recipe's is: going on with other values would spoil both runs.
+    """
+    path, wanted = folder / "recipe.json", _flat(dataclasses.asdict(recipe))
+    if not path.exists():
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(wanted, indent=2) + "\n")
+        part.rename(path)
+    try:
+        stored: dict[str, Any] = json.loads(path.read_bytes())
+        changes = [
+            f"{key} {stored.get(key)!r} there, {wanted.get(key)!r} now" for key in stored | wanted if stored.get(key) != wanted.get(key)
+        ]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise RecipeError(f"{path} is damaged ({error}); if the folder was made with this very recipe, remove that file") from error
+    if changes:
+        raise RecipeError(f"{folder} holds a run of another recipe ({', '.join(changes)}); give the same values to go on, or another --out")
+
+
+def _flat(values: dict[str, Any], where: str = "") -> dict[str, Any]:
+    """Sections joined by dots, as overrides name them."""
+    parts = (_flat(value, f"{where}{key}.") if isinstance(value, dict) else {where + key: value} for key, value in values.items())
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def _check_range(key: str, value: float) -> None:
+    least, most = _LEAST.get(key, 1 if isinstance(value, int) else 0), 1 if key in _SHARES else math.inf
+    if not least <= value <= most:
+        allowed = f"{least} to {most}" if key in _SHARES else f"at least {least}"
+        raise RecipeError(f"{key} must be {allowed}, got {value!r}")
 
 
 def _fill(kind: type[T], content: dict[str, Any], where: str) -> T:

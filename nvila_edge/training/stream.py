@@ -7,7 +7,7 @@ Shapes: B episodes, T positions, N frames, P patches, C channels, H hidden, D he
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from nvila_edge.model.nvila import NVILA
 from nvila_edge.model.tokens import ChatTokenizer
 from nvila_edge.navigation.actions import SENTENCES
 from nvila_edge.navigation.profiles import profile
+from nvila_edge.navigation.steady import undoes
 
 IGNORED = -100
 NEGATIVE = -1e9  # additive mask: finite, so that rows of padding do not become NaN
@@ -49,6 +50,10 @@ class Batch:
     slots: Tensor
     decisions: int
 
+    def to(self, device: torch.device) -> Batch:
+        """The same batch there."""
+        return replace(self, **{name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)})
+
 
 class StreamLayout:
     """How the `stream` profile lays out tokens: `tokens_per_frame` frame tokens, a line break, the answer's tokens."""
@@ -77,6 +82,9 @@ class StreamLayout:
             return ids, targets, blocks, columns
         for block, (expert, executed) in enumerate(zip(episode.expert, episode.executed, strict=True)):
             said, wanted = self.answers[executed], self.answers[expert]
+            if block and undoes(int(expert), int(episode.executed[block - 1])):  # decoding does not allow it, and it would teach dithering
+                self._append_block(ids, targets, blocks, columns, block, said, [])
+                continue
             # the amount is only taught where the same verb was said: after another verb it would be a different question
             agreed = next((i for i, (a, b) in enumerate(zip(said, wanted, strict=False)) if a != b), min(len(said), len(wanted)))
             self._append_block(ids, targets, blocks, columns, block, said, [*wanted[: agreed + 1]])
@@ -136,7 +144,7 @@ def stream_loss(model: NVILA, batch: Batch) -> Tensor:
     padding = frames.new_zeros(_rounded(len(frames)) - len(frames), *frames.shape[1:])
     tokens = projector(torch.cat([frames, padding]))[: len(frames)]
     rows = batch.slots[:, 0, None]
-    columns = batch.slots[:, 1, None] + torch.arange(tokens.shape[1])
+    columns = batch.slots[:, 1, None] + torch.arange(tokens.shape[1], device=tokens.device)
     embeds = embeds.index_put((rows.expand_as(columns), columns), tokens.to(embeds.dtype))
     hidden, _ = decoder(llm, embeds, batch.positions, batch.mask)
     rows, columns = (batch.targets != IGNORED).nonzero(as_tuple=True)

@@ -43,22 +43,27 @@ class DenseHeads(nn.Module):
         self.room = nn.Linear(channels, rooms)
 
 
+def as_pixels(rgb: np.ndarray, device: torch.device) -> Tensor:
+    """What the tower reads: float32 [N, 3, S, S] in [-1, 1], of uint8 RGB [N, S, S, 3]."""
+    return torch.from_numpy(rgb).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
 def dense_loss(tower: VisionTower, heads: DenseHeads, batch: FrameSet, rows: np.ndarray) -> tuple[Tensor, dict[str, float]]:
-    """Loss over the rows of a frame set and the parts of it; soft targets are the shares of each class within a patch."""
-    pixels = torch.from_numpy(batch.rgb[rows]).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-    features = heads.norm(tower(pixels))
+    """Loss over the rows of a frame set and the parts of it, where the heads lie; soft targets are the shares of each class within a patch."""
+    device = heads.depth.weight.device
+    features = heads.norm(tower(as_pixels(batch.rgb[rows], device)))
 
     def soft_cross_entropy(logits: Tensor, counts: np.ndarray) -> Tensor:
-        target = torch.from_numpy(counts[rows]).float()
+        target = torch.from_numpy(counts[rows]).to(device).float()
         target = target / target.sum(-1, keepdim=True)
         return -(target * logits.float().log_softmax(-1)).sum(-1).mean()
 
-    depth = torch.from_numpy(batch.depth_m[rows]).float()
+    depth = torch.from_numpy(batch.depth_m[rows]).to(device).float()
     parts = {
         "category": soft_cross_entropy(heads.category(features), batch.categories),
         "colour": soft_cross_entropy(heads.colour(features), batch.colours),
         "depth": nn.functional.smooth_l1_loss(heads.depth(features)[..., 0].float(), torch.log1p(depth)) * 4,
-        "room": nn.functional.cross_entropy(heads.room(features.mean(1)).float(), torch.from_numpy(batch.room[rows])) * 0.2,
+        "room": nn.functional.cross_entropy(heads.room(features.mean(1)).float(), torch.from_numpy(batch.room[rows]).to(device)) * 0.2,
     }
     return torch.stack(list(parts.values())).sum(), {name: float(value.detach()) for name, value in parts.items()}
 
@@ -81,16 +86,18 @@ def augmented(frames: FrameSet, rows: np.ndarray, rng: np.random.Generator) -> F
 
 
 @torch.no_grad()
-def dense_accuracy(tower: VisionTower, heads: DenseHeads, frames: FrameSet, limit: int = 512) -> dict[str, float]:
-    """Share of patches whose majority class is found, of patches showing furniture, mean absolute log-depth error, share of rooms named."""
-    rows = np.arange(min(limit, len(frames)))
-    pixels = torch.from_numpy(frames.rgb[rows]).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-    features = heads.norm(tower(pixels))
+def dense_accuracy(tower: VisionTower, heads: DenseHeads, frames: FrameSet, surfaces: int, limit: int = 512) -> dict[str, float]:
+    """Share of patches whose majority class is found, of patches showing furniture, mean absolute log-depth error, share of rooms named.
+
+    Over `limit` frames evenly spread; the first `surfaces` categories are no furniture.
+    """
+    rows = np.linspace(0, len(frames) - 1, min(limit, len(frames))).astype(int)
+    features = heads.norm(tower(as_pixels(frames.rgb[rows], heads.depth.weight.device)))
     truth = frames.categories[rows].argmax(-1)
-    right = heads.category(features).argmax(-1).numpy() == truth
-    depth_error = (heads.depth(features)[..., 0] - torch.log1p(torch.from_numpy(frames.depth_m[rows]).float())).abs().mean()
-    room = heads.room(features.mean(1)).argmax(-1).numpy() == frames.room[rows]
-    furniture = truth >= 6  # sim.houses.categories: the first six are surfaces
+    right = heads.category(features).argmax(-1).cpu().numpy() == truth
+    depth_error = (heads.depth(features)[..., 0].cpu() - torch.log1p(torch.from_numpy(frames.depth_m[rows]).float())).abs().mean()
+    room = heads.room(features.mean(1)).argmax(-1).cpu().numpy() == frames.room[rows]
+    furniture = truth >= surfaces
     return {
         "patches": float(right.mean()), "furniture": float(right[furniture].mean()), "log_depth_error": float(depth_error),
         "rooms": float(room.mean()),
@@ -103,8 +110,11 @@ def pretrain(
 ) -> Iterator[tuple[int, torch.optim.Optimizer]]:  # fmt: skip
     """Trains tower and heads; yields (step, optimizer) after every 200 steps so that the caller can save. Same seed, same order.
 
-    AdamW without decay, one cycle with 3 % warm-up and cosine (the paper's schedule shape).
+    AdamW without decay, one cycle with 3 % warm-up and cosine (the paper's schedule shape). Runs where the tower and the heads lie.
     """
+    kind = heads.depth.weight.device.type
+    if kind == "cpu":  # there the backward pass of SDPA costs a quarter of the step, that of plain matmul and softmax a twentieth
+        tower.encoder.config._attn_implementation = "eager"  # noqa: SLF001  transformers has no public setter for a nested module
     parameters = [*tower.parameters(), *heads.parameters()]
     optimizer = optimizer or torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
     started_s = time.monotonic()
@@ -115,7 +125,7 @@ def pretrain(
             group["lr"] = learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         rows = np.sort(rng.choice(len(frames), batch_size, replace=False))
         batch = augmented(frames, rows, rng)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(kind, torch.bfloat16):
             loss, parts = dense_loss(tower, heads, batch, np.arange(len(rows)))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

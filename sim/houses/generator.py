@@ -10,7 +10,6 @@ import numpy as np
 from sim.houses.builder import MeshBuilder
 from sim.houses.furniture import RGB
 from sim.houses.house import House, Thing
-from sim.houses.layouts import area_of
 from sim.houses.placement import Furnisher, Item
 from sim.houses.plan import CEILING_M, DOOR_HEIGHT_M, Plan, draw_plan
 from sim.houses.space import RoomSpace, Window
@@ -121,8 +120,3 @@ def _assemble(name: str, family: str, rng: np.random.Generator, plan: Plan, wind
         things.append(thing)
     mesh, textures = builder.finish()
     return House(name, plan.rooms, plan.doors, tuple(things), mesh, textures)
-
-
-def floor_area_m2(house: House) -> float:
-    """Sum of the rooms' areas, to the wall centre lines."""
-    return sum(area_of(room.rect) for room in house.rooms)

@@ -41,7 +41,7 @@ def scene_name(scene: str) -> str:
     """The house of a scene id. Raises ValueError when it is not one of ours."""
     match = _SCENE.fullmatch(scene)
     if match is None:
-        raise ValueError(f'scene {scene!r} is not a built-in house ("houses/NAME/NAME.glb"); Matterport scenes need --env habitat')
+        raise ValueError(f'scene {scene!r} is not a built-in house ("houses/NAME/NAME.glb"); other scenes cannot be opened')
     return match["name"]
 
 

@@ -12,7 +12,7 @@ from sim.houses.house import Door, Room
 from sim.houses.layouts import Rect, grown, overlap
 
 CELL_M = 0.1
-DOOR_CLEAR_M = 0.62  # nothing stands nearer to a doorway (brief: 0.6)
+DOOR_CLEAR_M = 0.62  # nothing stands nearer to a doorway: 0.6 m and a margin
 LANE_RADIUS_M = 0.38  # lanes between doorways stay about 0.8 m wide
 BODY_RADIUS_M = 0.16  # the agent's 0.10 and a margin: no corner may be cut off for it
 GAP_M = 0.02  # furniture does not touch walls: coplanar faces flicker

@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 
-from sim.instructions.layout import CAMERA_HEIGHT_M, Layout
+from sim.instructions.layout import Layout
 from sim.instructions.meaning import Landmark
 from sim.instructions.names import UNNAMED, look_alikes
+from sim.renderer import CAMERA_HEIGHT_M, CAMERA_PX
 
 HALF_FOV_RAD = math.radians(43)  # of the camera's 45: what touches the image's edge isn't seen well
 MAX_SIGHT_M = 6.0
-FOCAL_PX = 112.0  # 224 pixels wide, HFOV 90
+FOCAL_PX = CAMERA_PX / 2  # at 90 degrees
 MIN_AREA_PX = 90.0  # seen size in the 224x224 image
 _CORNERS = np.array([[0, 0, 0], [-0.8, 0.6, 0], [0.8, 0.6, 0], [0, 0.9, 0], [0, 0, 0.8], [0, 0, -0.8]])
 

@@ -15,8 +15,6 @@ from sim.geometry import wrap_angle
 from sim.houses.categories import FURNITURE
 from sim.houses.house import Door, House, Room, Thing
 
-CAMERA_HEIGHT_M = 1.25  # VLN-CE's camera above the feet
-
 
 @dataclass(frozen=True, eq=False)
 class Layout:

@@ -11,7 +11,7 @@ from sim.maps import HouseMap
 from sim.report import compare, episodes, figures
 from sim.report.figures import Run
 from sim.results import MAPS, REPORT, load_run, write_atomic
-from sim.summary import summarise
+from sim.summary import HEADER, summarise
 
 
 def build_report(out: Path, other: Path | None = None) -> Path:
@@ -33,7 +33,8 @@ def build_report(out: Path, other: Path | None = None) -> Path:
 
 def _load(out: Path, name: str) -> Run:
     results, timings, summary = load_run(out)
-    return Run(name, results, timings, summary or summarise(results, timings, {}))
+    header = {key: summary[key] for key in HEADER if key in summary}  # the figures are made anew: more episodes may have come since
+    return Run(name, results, timings, summarise(results, timings, header))
 
 
 def _renamed(run: Run, letter: str) -> Run:

@@ -14,8 +14,6 @@ from sim.maps import HouseMap
 from sim.report.figures import LABELS, OUTCOMES, outcome, outcome_class
 from sim.results import VIDEOS, Record, number, video_name
 
-_SIDE = 640.0
-
 
 def scene_name(scene_id: str) -> str:
     """The house's name in a scene id such as "houses/train_0003/train_0003.glb"."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agents.cameras.images import open_camera
-from agents.protocols import CameraError
+from agents.protocols import CameraError, RecordingOver
 
 
 def test_a_folder_shows_its_images_in_order_in_rgb_and_then_ends(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_a_folder_shows_its_images_in_order_in_rgb_and_then_ends(tmp_path: Path)
     first, second = camera.capture(), camera.capture()
     assert (first.frame_id, second.frame_id) == (0, 1) and first.rgb.shape == (4, 6, 3)
     assert tuple(first.rgb[0, 0]) == (0, 0, 255) and tuple(second.rgb[0, 0]) == (255, 0, 0)
-    with pytest.raises(CameraError, match="all 2 images"):
+    with pytest.raises(RecordingOver, match="all 2 images"):
         camera.capture()
 
 
@@ -32,7 +32,7 @@ def test_a_video_shows_its_frames_and_then_ends(tmp_path: Path) -> None:
     camera = open_camera(path)
     blues = [int(camera.capture().rgb[24, 32, 2]) for _ in range(3)]
     assert np.abs(np.array(blues) - (40, 120, 200)).max() < 12
-    with pytest.raises(CameraError, match="over after 3 frames"):
+    with pytest.raises(RecordingOver, match="over after 3 frames"):
         camera.capture()
 
 
@@ -45,5 +45,6 @@ def test_what_is_no_camera_is_refused_with_what_is_allowed(tmp_path: Path) -> No
 
 def test_an_unreadable_image_is_a_camera_error_not_a_black_frame(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"no jpeg")
-    with pytest.raises(CameraError, match="no readable image"):
+    with pytest.raises(CameraError, match="no readable image") as caught:
         open_camera(tmp_path).capture()
+    assert not isinstance(caught.value, RecordingOver)

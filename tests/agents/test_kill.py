@@ -103,7 +103,7 @@ def check_answers_are_those_of_an_undisturbed_server(events: list[Event], camera
         if isinstance(event, Decided):
             session = engine.session("go")
             for tokens, action in begun:
-                session.append(tokens, ACTIONS[action])
+                session.replay(tokens, ACTIONS[action])
             tokens = engine.encode(decode_jpeg(encode_jpeg(camera.shown[event.frame_id]))[None])
             assert session.decide(tokens).candidates == event.decision.candidates
             if event.n in started:

@@ -11,8 +11,10 @@ import onnx
 import onnxruntime
 import pytest
 
+from export.bundle import staged
 from export.calibration import Recording, read_recordings, write_recording
 from export.exporter import export_bundle
+from export.source import Checkpoint
 from export.verify import Accuracy, verify_bundle
 from nvila_edge.engines import load_bundle
 from nvila_edge.engines.manifest import read_manifest
@@ -94,6 +96,51 @@ def test_a_failed_export_leaves_nothing_and_an_old_bundle_untouched(bundle: Path
             export_bundle(checkpoint, out, broken, progress=stop_midway)
     assert read_manifest(bundle).files == before
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("kind", "external"), [("fp16", False), ("fp32", True)])
+def test_weights_that_protobuf_cannot_hold_lie_in_a_file_of_their_own(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, external: bool
+):
+    source = Checkpoint(checkpoint)
+    biggest = max(source.vision_numbers(), source.language_numbers())
+    smallest = min(source.vision_numbers(), source.language_numbers())
+    assert 2 * biggest < 4 * smallest, "one limit tells the types apart for both graphs"
+    monkeypatch.setattr("export.exporter.EXTERNAL_ABOVE", 2 * biggest)
+    export_bundle(checkpoint, tmp_path / "b", [], kind, kind)
+    for name, numbers in (("vision.onnx", source.vision_numbers()), ("language.onnx", source.language_numbers())):
+        data = tmp_path / "b" / f"{name}.data"
+        assert data.exists() == external
+        whole = (data if external else tmp_path / "b" / name).stat().st_size
+        assert whole == pytest.approx(numbers * (4 if external else 2), rel=0.2), "the count is that of the real tensors"
+    tokens = load_bundle(tmp_path / "b").encode(tiny_frames(1))
+    assert np.abs(tokens - load_bundle(checkpoint, "torch").encode(tiny_frames(1))).max() < 0.05
+
+
+def staged_text(out: Path, text: str) -> None:
+    with staged(out) as folder:
+        (folder / "manifest.json").write_text(text)
+
+
+def test_the_old_bundle_is_there_until_the_new_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    out, rename = tmp_path / "bundle", Path.rename
+    staged_text(out, "first")
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name.endswith(".partial"):
+            raise OSError("killed")
+        return rename(path, target)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="killed"):
+        patch.setattr(Path, "rename", refuse)
+        staged_text(out, "second")
+    assert (out / "manifest.json").read_text() == "first" and list(tmp_path.iterdir()) == [out]
+    out.rename(tmp_path / "bundle.replaced")  # as a kill between the renames leaves it
+    with pytest.raises(OSError, match="disk full"), staged(out):
+        raise OSError("disk full")
+    assert (out / "manifest.json").read_text() == "first"
+    staged_text(out, "third")
+    assert (out / "manifest.json").read_text() == "third" and list(tmp_path.iterdir()) == [out]
 
 
 def test_user_mistakes_name_their_mend(checkpoint: Path, tmp_path: Path):

@@ -41,11 +41,15 @@ class PixelSession:
         action = ACTIONS[1 + state % 9]
         candidates = np.random.default_rng(state).dirichlet(np.ones(10))
         if self.profile.name == "stream":
-            self.append(tokens, action)
+            self._go_on(tokens, action)
         return Decision(action, sentence(action), float(candidates[ACTIONS.index(action)]), tuple(candidates), {"prefill": 0.0})
 
-    def append(self, tokens: np.ndarray, action: Action) -> None:
+    def replay(self, tokens: np.ndarray, action: Action) -> Decision:
         """The same state as after having decided so."""
+        self._go_on(tokens, action)
+        return Decision(action, sentence(action), 1.0)
+
+    def _go_on(self, tokens: np.ndarray, action: Action) -> None:
         self.state = zlib.crc32(sentence(action).encode(), zlib.crc32(tokens.tobytes(), self.state))
 
 

@@ -174,6 +174,15 @@ def test_garbage_from_a_server_does_not_end_the_client(router: zmq.Socket) -> No
         assert client.wait_alive(2)
 
 
+def test_a_closed_client_raises_instead_of_waiting(server: ServerProcess) -> None:
+    with Client(server.address) as client:
+        assert client.wait_alive(5)
+    client.send_frame("s", 1, b"")
+    client.bye("s")
+    with pytest.raises(LinkDown):
+        client.hello(5)
+
+
 def test_frames_no_longer_kept_are_a_typed_error(server: ServerProcess) -> None:
     with Client(server.address) as client:
         assert client.wait_alive(5)
@@ -199,6 +208,8 @@ def test_a_server_that_cannot_start_says_why(tmp_path) -> None:
             start_pixel_server(bind=address)
     with pytest.raises(ServerStartError, match="is reachable from other computers"):
         start_server(tmp_path, "tcp://0.0.0.0:5555")
+    with pytest.raises(ServerStartError, match="it closed its output without having been ready"):
+        start_process([sys.executable, "-c", "import os, time; os.close(1); time.sleep(60)"], timeout_s=1)
     with pytest.raises(ServerStartError, match="nothing was heard of it in time"):
         start_process([sys.executable, "-c", "import time; time.sleep(60)"], timeout_s=0.2)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from export.exporter import export_bundle
 from nvila_edge.engines import BundleError, Engine, load_bundle
@@ -53,7 +54,9 @@ def test_older_and_newer_formats_name_the_way_out(bundle: Path):
         load_bundle(bundle)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 1, "spec": 3, "files": {}}', '{"format": "1"}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"format": 1}', '{"format": 1, "spec": 3, "files": {}}', '{"format": "1"}', '{"format": true}', "[" * 100_000]
+)
 def test_a_damaged_manifest_is_called_corrupt(bundle: Path, text: str):
     (bundle / "manifest.json").write_text(text)
     with pytest.raises(BundleError, match="corrupt"):
@@ -79,6 +82,52 @@ def test_a_manifest_may_not_reach_out_of_its_folder(bundle: Path):
     edit(bundle, files={**files, "../secret": {"sha256": "0", "bytes": 1}})
     with pytest.raises(BundleError, match="outside"):
         load_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [({"profile": "straem"}, "did you mean 'stream'.*known: navila, stream"), ({"frames": 0}, "at least 1")]
+)
+def test_a_profile_that_does_not_exist_is_not_taken_for_another(bundle: Path, change: dict, words: str):
+    edit(bundle, spec=json.loads((bundle / "manifest.json").read_text())["spec"] | change)
+    with pytest.raises(BundleError, match=words):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("vision", {"image_size": 999_999}), ("vision", {"patch": 0}), ("vision", {"projector": "magic"}), ("vision", {"heads": "4"}),
+        ("language", {"layers": -1}), ("language", {"rope_theta": float("nan")}), ("language", {"tied": 1}),
+    ],
+)  # fmt: skip
+def test_a_spec_that_no_model_has_is_refused_by_name(bundle: Path, part: str, change: dict):
+    spec = json.loads((bundle / "manifest.json").read_text())["spec"]
+    edit(bundle, spec=spec | {part: spec[part] | change})
+    with pytest.raises(BundleError, match=next(iter(change))):
+        load_bundle(bundle)
+
+
+def test_an_instruction_of_thousands_of_tokens_is_refused(made: tuple[Path, Path]):
+    with pytest.raises(ValueError, match="at most 448"):
+        load_bundle(made[1]).session("go " * 600)
+
+
+def test_generate_takes_pil_images_and_refuses_what_is_no_picture(made: tuple[Path, Path]):
+    engine, frames = load_bundle(made[1]), tiny_frames(2)
+    for picture, array in (
+        (Image.fromarray(frames[0]), frames[0]),
+        (Image.fromarray(frames[0]).convert("L"), np.repeat(np.asarray(Image.fromarray(frames[0]).convert("L"))[..., None], 3, 2)),
+    ):
+        found, expected = (engine.generate("<image>\nwhat", images=[given], max_new_tokens=6) for given in (picture, array))
+        assert found == expected
+    clips = [list(frames), [Image.fromarray(frame) for frame in frames]]
+    assert len({engine.generate("<vila/video>\nwhat", video=clip, max_new_tokens=6) for clip in clips}) == 1
+    with pytest.raises(ValueError, match="one mark for each"):
+        engine.generate("<image>\nwhat", images=[Image.fromarray(frame) for frame in frames])
+    with pytest.raises(ValueError, match="uint8 RGB"):
+        engine.generate("<image>\nwhat", images=[frames[0].astype(np.float32)])
+    with pytest.raises(ValueError, match="max_new_tokens is 0"):
+        engine.generate("what", max_new_tokens=0)
 
 
 def test_generate_equals_the_model(made: tuple[Path, Path]):

@@ -56,11 +56,22 @@ def test_navila_bench_parser_drives_forward_on_anything_else():
     assert parse_navila_bench("turn left 30 and then stop") == Turn(30)
 
 
-@given(st.text(max_size=200))
-def test_strict_parser_rejects_what_is_not_a_sentence(text):
-    clean = " ".join(text.lower().split()).rstrip(".")
-    if clean not in {known.lower().rstrip(".") for known in SENTENCES}:
-        assert parse_strict(text) is None
+# The strict parser's whole language, cleaned: what it forgives beside case, outer space and the full stop is spelled out
+READ = {text.lower().rstrip("."): action for text, action in zip(SENTENCES, ACTIONS)}
+READ |= {f"{text}s": action for text, action in READ.items() if text.endswith("degree")} | {"the next action is stop": Stop()}
+
+
+@given(st.sampled_from(SENTENCES), st.integers(0, 62), st.integers(0, 3), st.text("0123456789 .sSxleftrigh\n", max_size=3))
+def test_strict_parser_reads_a_sentence_with_a_slip_only_where_the_slip_does_not_matter(text, at, cut, put):
+    changed = text[:at] + put + text[at + cut :]
+    clean = " ".join(changed.lower().split())
+    assert parse_strict(changed) == READ.get(clean.removesuffix("."))
+
+
+@given(st.sampled_from(SENTENCES), st.sampled_from(SENTENCES), st.integers(0, 12), st.integers(0, 12))
+def test_strict_parser_rejects_words_of_two_sentences(first, second, head, tail):
+    changed = " ".join(first.split()[:head] + second.split()[tail:])
+    assert parse_strict(changed) == READ.get(changed.lower().removesuffix("."))
 
 
 def test_window_follows_navilas_sampling():

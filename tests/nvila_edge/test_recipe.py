@@ -23,11 +23,25 @@ def test_builtin_recipe_with_overrides():
         ("builtin", ["dagger=3"], "dagger must be a section"),
         ("builtin", ["houses"], "write key=value"),
         ("builtin", ["houses=true"], "houses must be int"),
+        ("builtin", ["dagger.rounds.x=1"], "rounds is no section"),
+        ("builtin", ["seed=[1"], "is not YAML"),
+        ("builtin", ["workers=0"], "workers"),
+        ("builtin", ["houses=0"], "houses"),
+        ("builtin", ["dagger.rounds=-1"], "rounds"),
+        ("builtin", ["dagger.learning_rate=nan"], "learning_rate"),
+        ("builtin", ["model.hidden=0"], "hidden"),
     ],
 )
 def test_mistakes_are_named_with_a_suggestion(name, overrides, message):
     with pytest.raises(RecipeError, match=message):
         load_recipe(name, overrides)
+
+
+def test_a_file_that_is_no_recipe_is_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("just words\n")
+    with pytest.raises(RecipeError, match="holds str"):
+        load_recipe(str(path))
 
 
 def test_a_recipe_file_without_a_name_is_refused(tmp_path):

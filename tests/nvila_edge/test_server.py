@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,10 +17,14 @@ import zmq
 from nvila_edge.navigation.actions import ACTIONS, SENTENCES
 from nvila_edge.navigation.profiles import PROFILES
 from nvila_edge.serving import wire
+from nvila_edge.serving.address import checked_bind, checked_server
+from nvila_edge.serving.client import Client
 from nvila_edge.serving.errors import ServerStartError, WireError
 from nvila_edge.serving.jpeg import encode_jpeg
-from nvila_edge.serving.server import Server, ServerLimits, checked_bind
-from nvila_edge.serving.sessions import SessionLimits, Sessions, TokenCache
+from nvila_edge.serving.main import serve_engine
+from nvila_edge.serving.server import Server, ServerLimits
+from nvila_edge.serving.sessions import SessionLimits, Sessions, SessionState, TokenCache
+from nvila_edge.serving.work import MAX_WAITING_BYTES, MAX_WAITING_FRAMES, EncodeJob, Waiting, Work
 from tests.nvila_edge.pixel_engine import PixelEngine
 
 
@@ -71,8 +78,12 @@ def engine(request: pytest.FixtureRequest) -> PixelEngine:
 
 
 @pytest.fixture
-def raw(engine: PixelEngine) -> Iterator[Raw]:
-    server = Server(engine, "tcp://127.0.0.1:*", ServerLimits(SessionLimits(sessions=3, evict_after_s=0.2)))
+def server(engine: PixelEngine) -> Server:
+    return Server(engine, "tcp://127.0.0.1:*", ServerLimits(SessionLimits(sessions=3, evict_after_s=0.2)))
+
+
+@pytest.fixture
+def raw(server: Server) -> Iterator[Raw]:
     thread = threading.Thread(target=server.run)
     thread.start()
     client = Raw(server.address)
@@ -112,6 +123,7 @@ def test_a_frame_is_encoded_on_arrival(raw: Raw, engine: PixelEngine) -> None:
         ([b"nonsense"], "malformed"),
         ([wire.pack("hello", 1)[:-2]], "malformed"),
         ([wire.pack("hello", 1)] * 3, "malformed"),
+        ([wire.pack("hello", 1)] * 1000, "malformed"),
         ([msgpack.packb({"v": 2, "type": "hello", "id": 4})], "version"),
         ([wire.pack("frame", 1, "s", frame_id=1), b"not a jpeg"], "not_jpeg"),
         ([wire.pack("frame", 1, "s", frame_id=1), jpeg(1)[:-9]], "truncated"),
@@ -124,6 +136,11 @@ def test_bad_messages_get_typed_errors(raw: Raw, parts: list[bytes], code: str) 
     reply = raw.ask(*parts)
     assert (reply["type"], reply["code"]) == ("error", code)
     assert reply["message"] and reply["mend"]
+
+
+def test_a_refused_frame_is_named(raw: Raw) -> None:
+    reply = raw.ask(wire.pack("frame", 7, "s", frame_id=41), b"not a jpeg")
+    assert (reply["code"], reply["id"], reply["session"], reply["frame_id"]) == ("not_jpeg", 7, "s", 41)
 
 
 @pytest.mark.parametrize("instruction", ["", "x" * 5000])
@@ -204,7 +221,7 @@ def test_a_window_is_asked_for_where_it_has_gaps(raw: Raw) -> None:
     assert raw.decide([1], [(0, 1)])["code"] == "malformed"
 
 
-def test_mutilated_messages_leave_the_server_up_and_its_memory_bounded(raw: Raw) -> None:
+def test_mutilated_messages_leave_the_server_up_and_its_memory_bounded(raw: Raw, server: Server) -> None:
     rng = np.random.default_rng(np.random.SeedSequence([3]))
     whole = [wire.pack("frame", 1, "s", frame_id=1), jpeg(1)]
     decide = wire.pack("decide", 1, "s", instruction="go", n=0, frames=[1], past=[[2, 3]], deadline_ms=50)
@@ -225,8 +242,63 @@ def test_mutilated_messages_leave_the_server_up_and_its_memory_bounded(raw: Raw)
             assert raw.hear()["type"] in ("error", "decision", "missing")
     while raw.socket.poll(300):
         raw.hear()
+    sessions, work = server._sessions, server._work  # noqa: SLF001
+    assert 0 < len(sessions) <= 3 and len(work) == 0, "all that was whole is encoded, and nothing is kept of the rest"
+    assert all(state.tokens.nbytes <= 64 * 2**20 for state in sessions)
+    for name in [state.name for state in sessions]:
+        raw.say(wire.pack("bye", 1, name))
     raw.frame(5, "fresh")
-    assert raw.decide([5], [], session="fresh")["type"] in ("decision", "error")
+    assert raw.decide([5], [], session="fresh")["type"] == "decision"
+    assert len(sessions) == 1 and len(work) == 0
+
+
+def test_sessions_that_come_and_go_leave_nothing_behind(raw: Raw, server: Server, engine: PixelEngine) -> None:
+    engine.delay_s = 0.5
+    raw.frame(0, "busy")
+    raw.say(wire.pack("decide", 9000, "busy", instruction="go", n=0, frames=[0], past=[], deadline_ms=5000))
+    time.sleep(0.1)  # the worker decides, and frames wait
+    for name in ("killed a", "killed b"):  # no bye
+        raw.frame(1, name)
+    raw.ask(wire.pack("ping", 9001, "busy"))
+    assert len(server._work) == 2  # noqa: SLF001
+    time.sleep(0.22)
+    raw.ask(wire.pack("ping", 9002, "busy"))
+    for name in ("new a", "new b"):
+        raw.say(wire.pack("frame", 9003, name, frame_id=1), jpeg(1))
+    raw.ask(wire.pack("ping", 9004, "busy"))
+    assert {state.name for state in server._sessions} == {"busy", "new a", "new b"}  # noqa: SLF001
+    assert len(server._work) == 2, "the evicted sessions' frames went with them"  # noqa: SLF001
+    assert raw.hear()["type"] == "decision"
+
+
+def waiting(nbytes: int) -> Waiting:
+    return Waiting(b"c", 1, bytes(nbytes))
+
+
+def test_waiting_frames_are_bounded_in_number_and_bytes_and_the_oldest_fall_out() -> None:
+    work, state = Work(), SessionState("s", TokenCache(1), 0.0)
+    for frame_id in range(100):
+        work.put_frame(state, frame_id, waiting(10))
+    assert len(work) == MAX_WAITING_FRAMES and work.has_frame("s", 99) and not work.has_frame("s", 0)
+    large = waiting(MAX_WAITING_BYTES // 8)
+    for frame_id in range(100, 120):
+        work.put_frame(state, frame_id, large)
+        work.put_frame(state, frame_id, large)
+    assert len(work) == 8 and work.has_frame("s", 112) and not work.has_frame("s", 111)
+
+
+def test_a_session_is_known_to_the_queue_only_while_something_of_it_waits() -> None:
+    work = Work()
+    for name in ("a", "b"):
+        for frame_id in (1, 2):
+            work.put_frame(SessionState(name, TokenCache(1), 0.0), frame_id, waiting(10))
+    jobs = [work.next() for _ in range(3)]
+    assert [(job.state.name, job.frame_id) for job in jobs if isinstance(job, EncodeJob)] == [("a", 2), ("b", 2), ("a", 1)]
+    assert work.take_frame("b", 1) == waiting(10) and work.take_frame("b", 1) is None
+    assert len(work) == 0 and not work._queues  # noqa: SLF001
+    work.put_frame(SessionState("c", TokenCache(1), 0.0), 1, waiting(10))
+    work.forget("c")
+    assert not work._queues  # noqa: SLF001
 
 
 def test_an_engine_that_fails_gives_an_error_and_serves_on(raw: Raw) -> None:
@@ -292,11 +364,13 @@ def test_sessions_are_bounded_and_the_silent_make_room(raw: Raw) -> None:
 
 
 def test_idle_sessions_expire() -> None:
-    sessions = Sessions(SessionLimits(idle_s=0.05))
+    gone: list[str] = []
+    sessions = Sessions(SessionLimits(idle_s=0.05), gone.append)
     sessions.open("a")
     time.sleep(0.06)
     sessions.open("b")
-    assert sessions.expire() == ["a"] and len(sessions) == 1
+    sessions.expire()
+    assert gone == ["a"] and len(sessions) == 1
 
 
 def test_the_token_cache_keeps_within_its_bytes() -> None:
@@ -328,6 +402,38 @@ def test_addresses_beyond_loopback_are_refused(bind: str) -> None:
 def test_addresses_that_are_none_are_refused(bind: str) -> None:
     with pytest.raises(ValueError, match="allowed: tcp on a loopback address"):
         checked_bind(bind)
+
+
+@pytest.mark.parametrize("address", ["tcp://192.168.1.4:5555", "tcp://robot.local:5555", "tcp://[2001:db8::1]:5555"])
+def test_a_client_does_not_speak_in_plain_text_to_another_computer(address: str) -> None:
+    with pytest.raises(ValueError, match="is not on this computer.*need keys, which come later.*ssh -L"):
+        checked_server(address)
+
+
+@pytest.mark.parametrize("address", ["", "nowhere", "tcp://127.0.0.1:*", "tcp://127.0.0.1:0", "ipc://x", "tcp://127.0.0.1"])
+def test_an_address_that_nothing_can_listen_on_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match="give an address like tcp://127.0.0.1:5555"):
+        checked_server(address)
+
+
+def test_a_server_that_cannot_start_opens_nothing(engine: PixelEngine) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(ValueError, match="reachable from other computers"):
+            Server(engine, "tcp://0.0.0.0:5555")
+        with pytest.raises(ValueError, match="need keys"):
+            Client("tcp://10.0.0.1:5555")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_an_engine_that_cannot_warm_up_gives_the_address_back(engine: PixelEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(engine, "encode", lambda _: [][0])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(IndexError):
+        serve_engine(engine, address, announce=lambda _: None)
+    Server(engine, address).close()
 
 
 def test_a_taken_port_is_named_with_its_mend(engine: PixelEngine) -> None:

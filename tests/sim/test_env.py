@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nvila_edge.navigation.actions import Primitive
-from sim.env import HouseEnv
+from sim.env import HouseEnv, walk
 from sim.geometry import Pose
 from sim.navmesh import NavMesh
 from sim.renderer import Renderer
@@ -49,6 +49,18 @@ def test_walls_stop_and_glancing_blows_slide_and_both_are_collisions() -> None:
     slid = env.execute(Primitive.FORWARD)
     assert slid.collided and slid.moved_m == pytest.approx(0.125, abs=1e-6) and env.pose.position_m[2] < -1.1
     assert env.collided == [True, False, False, True]
+
+
+def test_numbers_are_primitives_too_and_others_are_refused() -> None:
+    start = Pose((-2.0, 0.1, 0.0), EAST)
+    for primitive in Primitive:
+        named, numbered = started(start), started(start)
+        assert named.execute(primitive) == numbered.execute(int(primitive))
+        before = Pose(numbered.positions[0], EAST)
+        assert named.pose == numbered.pose == walk(world()[1], before, int(primitive))
+        assert isinstance(numbered.actions[0], Primitive)
+    with pytest.raises(ValueError, match="7"):
+        started(start).execute(7)
 
 
 def test_stop_changes_nothing_but_the_record() -> None:

@@ -64,12 +64,19 @@ def test_a_test_split_has_no_goals_and_old_files_have_prefixes(tmp_path: Path) -
         ({"instruction": {}}, "instruction_text"),
         ({"goals": [{"radius": 3.0}]}, "position"),
         ({"scene_id": None}, "scene_id"),
+        ({"info": [1]}, "info|list"),
     ],
 )
 def test_errors_name_file_and_episode(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     write(tmp_path, [EPISODE | {"episode_id": 7}, EPISODE | {"episode_id": 42} | change])
     with pytest.raises(ValueError, match=rf"x\.json\.gz, episode number 1 \(episode_id 42\).*{message}"):
         load_split(tmp_path, "x")
+
+
+@pytest.mark.parametrize("episode_id", ["../../escaped", "a/b", "", "x" * 65])
+def test_an_episode_id_names_files_and_cannot_leave_the_folder(tmp_path: Path, episode_id: str) -> None:
+    with pytest.raises(ValueError, match="letters, digits"):
+        load_split(write(tmp_path, [EPISODE | {"episode_id": episode_id}]), "x")
 
 
 def test_broken_files_are_named(tmp_path: Path) -> None:

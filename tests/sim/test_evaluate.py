@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sim.crew import EvaluationError, next_episode
 from sim.dataset import build_dataset
 from sim.episodes import Dataset, Episode, load_split, save_split
-from sim.evaluate import EvalOptions, EvaluationError, evaluate, next_episode, spread
+from sim.evaluate import EvalOptions, evaluate, spread
 from sim.houses.library import HouseLibrary, scene_name
 from sim.metrics import episode_metrics
 from sim.outcome import rooms_entered
@@ -87,7 +88,7 @@ def test_lines_hold_what_the_contract_names_and_metrics_follow_from_them(oracle:
     names = (
         "episode_id scene_id instruction actions positions steps decisions rejections distance_to_goal success spl oracle_success ndtw sdtw"
     )
-    assert set(names.split()) | {"path_length", "collisions"} <= result.keys()
+    assert set(names.split()) | {"path_length", "collisions"} <= result.keys() and isinstance(result["collisions"], int)
     assert (
         len(result["positions"]) == len(result["actions"]) + 1 and result["actions"][-1] == 0 and result["steps"] == len(result["actions"])
     )
@@ -110,7 +111,7 @@ def test_a_killed_evaluation_goes_on_and_gives_the_same_bytes(oracle: Path, data
     command = [sys.executable, "-m", "nvila_edge.cli", "eval", "--dataset", str(dataset), "--policy", "oracle", "--videos", "0"]
     command += ["--workers", "1", "--out", str(tmp_path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline and process.poll() is None:
         if (tmp_path / "results.jsonl").exists() and (tmp_path / "results.jsonl").stat().st_size:
             break

@@ -60,7 +60,7 @@ def furniture(house: House) -> list[Thing]:
     return [thing for thing in house.things if thing.category in FURNITURE]
 
 
-def test_counts_and_names_stay_within_the_brief(house: House) -> None:
+def test_counts_and_names_stay_within_bounds(house: House) -> None:
     area = sum((r.rect[2] - r.rect[0]) * (r.rect[3] - r.rect[1]) for r in house.rooms)
     assert 4 <= len(house.rooms) <= 9
     assert 70 <= area <= 160

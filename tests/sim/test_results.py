@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sim.demo import run_demo
 from sim.results import (
     RESULTS,
+    RUN,
     LineLog,
     OutputError,
     RunFolder,
@@ -26,6 +28,7 @@ from sim.results import (
     read_lines,
     write_atomic,
 )  # fmt: skip
+from tests.sim.test_evaluate import Silent
 
 CONFIG = {"policy": "oracle", "seed": 0}
 
@@ -69,10 +72,32 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
         RunFolder(tmp_path, CONFIG, "c0ffee")
 
 
+@pytest.mark.parametrize("line", ["null", "[]", '{"spl": 1}'])
+def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / RESULTS).write_text(line + "\n")
+    with pytest.raises(OutputError, match="line 1: not an episode's record"):
+        read_lines(tmp_path / RESULTS)
+
+
 def test_another_configuration_in_the_same_folder_is_refused_by_name(tmp_path: Path) -> None:
     write(tmp_path, [1])
     with pytest.raises(OutputError, match="policy 'oracle' there, 'random' now"):
         RunFolder(tmp_path, {**CONFIG, "policy": "random"}, "c0ffee")
+
+
+@pytest.mark.parametrize("content", ["{oops", "{}", "[]", "3"])
+def test_a_damaged_binding_is_named_with_its_mend(tmp_path: Path, content: str) -> None:
+    write(tmp_path, [1])
+    (tmp_path / RUN).write_text(content)
+    with pytest.raises(OutputError, match="damaged.*choose another --out"):
+        RunFolder(tmp_path, CONFIG, "c0ffee")
+
+
+def test_a_demo_replaces_demos_only(tmp_path: Path) -> None:
+    write(tmp_path, [1])
+    with pytest.raises(OutputError, match="no demo: it stays"):
+        run_demo(tmp_path, 1, 1, Silent())
+    assert (tmp_path / RESULTS).exists()
 
 
 def test_two_runs_in_one_folder_are_refused_while_the_first_lives(tmp_path: Path) -> None:

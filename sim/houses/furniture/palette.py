@@ -28,7 +28,6 @@ _VIVID = ("red", "blue", "green", "yellow", "orange", "purple", "pink")
 _ANY = (*_VIVID, "white", "black", "grey", "brown", "beige")
 _WOODEN = ("brown", "beige", "white", "black", "grey")
 _SOFT = ("red", "blue", "green", "yellow", "grey", "brown", "orange", "purple", "pink", "beige", "black", "white")
-_METAL = ("white", "grey", "black", "red")
 
 COLOURS_OF: dict[str, tuple[str, ...]] = {
     "sofa": _SOFT,

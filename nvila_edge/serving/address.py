@@ -1,0 +1,48 @@
+"""Which addresses may be used: tcp within this computer, as long as there are no keys with which two computers could check each other."""
+
+from __future__ import annotations
+
+import ipaddress
+
+DEFAULT_BIND = "tcp://127.0.0.1:5555"
+
+
+def checked_bind(bind: str) -> str:
+    """`bind` when it is tcp on a loopback address; port "*" or 0 picks a free one. Raises ValueError naming what is allowed."""
+    allowed = f"allowed: tcp on a loopback address, such as {DEFAULT_BIND} (port * picks a free one)"
+    host, port = _host_and_port(bind)
+    if not (port == "*" or (port.isascii() and port.isdecimal() and int(port) < 65536)):
+        raise ValueError(f"cannot bind to {bind!r}; {allowed}")
+    if not _loopback(host):
+        raise ValueError(
+            f"{bind!r} is reachable from other computers, and this server has no keys to check them; {allowed}, and reach it by ssh -L"
+        )
+    return bind
+
+
+def checked_server(address: str) -> str:
+    """`address` when it is tcp to a loopback address. Raises ValueError naming what is allowed: remote addresses need keys, which come
+    later."""
+    host, port = _host_and_port(address)
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError(f"cannot connect to {address!r}; give an address like {DEFAULT_BIND}")
+    if not _loopback(host):
+        raise ValueError(
+            f"{address!r} is not on this computer, and what is sent there could be read and forged on the way: remote addresses need keys, "
+            f"which come later; forward a port (ssh -L 5555:127.0.0.1:5555 HOST) and give {DEFAULT_BIND}"
+        )
+    return address
+
+
+def _host_and_port(address: str) -> tuple[str, str]:
+    """Both empty unless it is tcp."""
+    scheme, _, rest = address.partition("://")
+    host, _, port = rest.rpartition(":")
+    return (host, port) if scheme == "tcp" else ("", "")
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.IPv4Address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,93 @@
+"""The crew of an evaluation, with workers and a server that are only said to die or hang."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+import sim.crew
+from sim.crew import RESTARTS, Crew, EvaluationError
+from sim.episodes import Episode
+from sim.stage import StageSetup
+
+SETUP = StageSetup("", "val_unseen", "engine", 0, False, False, "", ())
+
+
+class FakeServer:
+    """Dead when first looked at, `deaths` times in all."""
+
+    deaths = 0
+    address = "tcp://127.0.0.1:1"
+
+    def __init__(self) -> None:
+        self.alive = FakeServer.deaths <= 0
+        FakeServer.deaths -= 1
+
+    def stop(self) -> int:
+        return 1
+
+
+class FakeWorker:
+    """Says for every episode, in every process, the next word of `script`; silent when it is "hang"."""
+
+    script: list[str] = []
+
+    def __init__(self, setup: StageSetup) -> None:
+        self.fd, self._write = os.pipe()
+        self.ready, self.episode, self.scene, self.heard_s = False, "", "", 10.0
+        self._answers: list[dict[str, Any]] = []
+        self._say("ready")
+
+    def _say(self, kind: str, **fields: object) -> None:
+        self._answers.append({"type": kind, **fields})
+        os.write(self._write, b".")
+
+    def send(self, message: dict[str, Any]) -> None:
+        word = FakeWorker.script.pop(0) if FakeWorker.script else "left_out"
+        if word == "hang":
+            self.heard_s = 0.0
+        else:
+            self._say(word, message="the server is gone", **message)
+
+    def receive(self) -> list[dict[str, Any]]:
+        os.read(self.fd, 100)
+        answers, self._answers = self._answers, []
+        return answers
+
+    def close(self) -> None:
+        os.close(self.fd)
+        os.close(self._write)
+
+
+def play(monkeypatch: pytest.MonkeyPatch, script: list[str], workers: int, deaths: int = 0, silence_s: float = 1e9) -> list[str]:
+    """Six episodes; returns what was reported."""
+    notes: list[str] = []
+    FakeWorker.script, FakeServer.deaths = script, deaths
+    monkeypatch.setattr(sim.crew, "Worker", FakeWorker)
+    monkeypatch.setattr(sim.crew, "SILENCE_S", silence_s)
+    monkeypatch.setattr(sim.crew.time, "monotonic", lambda: 10.0)
+    episodes = [Episode(str(n), "", f"scene {n}", (0, 0, 0), (0, 0, 0, 1), ((0, 0, 0),), ((0, 0, 0),), "", 1.0, ()) for n in range(6)]
+    reporter = SimpleNamespace(note=notes.append, finished=lambda *_: None, decided=lambda *_: None)
+    serve = (lambda _: FakeServer()) if deaths else None
+    with Crew(episodes, SETUP, cast(Any, serve), cast(Any, None), cast(Any, reporter)) as crew:
+        assert crew.work(workers) == 6
+    return notes
+
+
+def test_one_death_of_the_server_is_one_failure_whatever_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = play(monkeypatch, ["interrupted"] * 6, workers=6, deaths=1)
+    assert len([note for note in notes if "starts anew" in note]) == 6 and len([note for note in notes if "starting it again" in note]) == 1
+
+
+def test_what_fails_again_and_again_ends_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    play(monkeypatch, ["interrupted"] * RESTARTS, workers=1)
+    with pytest.raises(EvaluationError, match="in vain"):
+        play(monkeypatch, ["interrupted"] * (RESTARTS + 1), workers=1)
+
+
+def test_a_worker_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = play(monkeypatch, ["hang"], workers=2, silence_s=5.0)
+    assert any("silent for 5 s; a new worker goes on" in note for note in notes)
