@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -174,9 +173,9 @@ def _torch_state(path: Path) -> dict[str, Tensor]:
         raise _unreadable(path, "expected a file")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))  # old files cannot be mapped
-    except UnpicklingError as error:
-        raise CheckpointError(f"{path} is refused: it holds Python code or objects; expected a torch file of tensors only") from error
     except Exception as error:  # noqa: BLE001  torch raises RuntimeError, EOFError, ValueError, AttributeError or KeyError for files that are broken
+        if type(error).__name__ == "UnpicklingError":
+            raise CheckpointError(f"{path} is refused: it holds Python code or objects; expected a torch file of tensors only") from error
         raise _unreadable(path, str(error).split("\n", 1)[0]) from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: expected a dict of tensors, found {type(state).__name__}")
