@@ -6,11 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.models.qwen2.modeling_qwen2 import Qwen2ForCausalLM, apply_rotary_pos_emb
+from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
+
+from nvila_edge.model.language import LanguageModel
 
 
 def decoder(
-    llm: Qwen2ForCausalLM, embeds_BTH: Tensor, positions_BT: Tensor, mask: Tensor, past: list[tuple[Tensor, Tensor]] | None = None
+    llm: LanguageModel, embeds_BTH: Tensor, positions_BT: Tensor, mask: Tensor, past: list[tuple[Tensor, Tensor]] | None = None
 ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
     """Qwen2's layers with an explicit mask [B, 1, T, past + T]; returns normed hidden states [B, T, H] and keys/values of the T positions per layer.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -104,6 +104,7 @@ def _fill(model: NVILA, stored: dict[str, dict[str, StoredTensor]], folder: Path
 
 def _reset_buffers(model: NVILA) -> None:
     """Non-persistent buffers (rotary frequencies, position ids) are not in any file: compute them anew."""
-    model.llm.model.rotary_emb = type(model.llm.model.rotary_emb)(model.llm.config)
+    decoder: Any = model.llm.model
+    decoder.rotary_emb = type(decoder.rotary_emb)(model.llm.config)
     positions = model.vision_tower.embeddings.position_ids
     model.vision_tower.embeddings.register_buffer("position_ids", torch.arange(positions.shape[1]).expand(1, -1), persistent=False)

@@ -44,7 +44,7 @@ class NVILA(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the language model lies."""
-        return self.llm.get_input_embeddings().weight.device
+        return self.llm.model.embed_tokens.weight.device
 
     @staticmethod
     def from_configs(config: CheckpointConfig, vision_config: dict[str, Any], llm_config: dict[str, Any]) -> NVILA:

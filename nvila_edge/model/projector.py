@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +67,9 @@ class PerceiverResampler(nn.Module):
 
     def forward(self, x_NPC: Tensor) -> Tensor:
         tokens = self.queries.expand(len(x_NPC), -1, -1)
-        for (query_norm, patch_norm, mlp_norm), attention, mlp in zip(self.norms, self.attention, self.mlp, strict=True):
+        norms: Any
+        for norms, attention, mlp in zip(self.norms, self.attention, self.mlp, strict=True):
+            query_norm, patch_norm, mlp_norm = norms
             query = query_norm(tokens)
             source = torch.cat([patch_norm(x_NPC), query], 1)
             tokens = tokens + attention(query, source, source, need_weights=False)[0]
