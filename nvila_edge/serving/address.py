@@ -43,6 +43,6 @@ def _host_and_port(address: str) -> tuple[str, str]:
 
 def _loopback(host: str) -> bool:
     try:
-        return host == "localhost" or ipaddress.IPv4Address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False

@@ -61,6 +61,7 @@ class Client:
         dealer = self._context.socket(zmq.DEALER)
         options = {
             zmq.LINGER: 0,
+            zmq.IPV6: int("[" in address),
             zmq.IMMEDIATE: 1,
             zmq.SNDHWM: _OUTBOX,
             zmq.RCVHWM: _OUTBOX,

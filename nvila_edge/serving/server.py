@@ -83,7 +83,7 @@ class Server:
         self.address = self._bind(bind)
 
     def _bind(self, bind: str) -> str:
-        options = {zmq.LINGER: 200, zmq.MAXMSGSIZE: _HARD_MESSAGE_BYTES, zmq.RCVHWM: 256, zmq.SNDHWM: 256}
+        options = {zmq.LINGER: 200, zmq.IPV6: int("[" in bind), zmq.MAXMSGSIZE: _HARD_MESSAGE_BYTES, zmq.RCVHWM: 256, zmq.SNDHWM: 256}
         for option, value in options.items():
             self._router.setsockopt(option, value)
         try:

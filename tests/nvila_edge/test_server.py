@@ -431,7 +431,7 @@ def test_an_engine_that_cannot_warm_up_gives_the_address_back(engine: PixelEngin
     monkeypatch.setattr(engine, "encode", lambda _: [][0])
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(IndexError):
+    with pytest.raises(ServerStartError, match=r"first decision failed \(IndexError.*export the bundle again"):
         serve_engine(engine, address, announce=lambda _: None)
     Server(engine, address).close()
 
