@@ -17,6 +17,7 @@ from nvila_edge.engines.initialisers import GraphWeights, language_weights, visi
 from nvila_edge.engines.manifest import EMBEDDING
 from nvila_edge.engines.spec import EngineSpec, LanguageSpec, VisionSpec, spec_of_checkpoint
 from nvila_edge.model.decoder import decoder
+from nvila_edge.model.language import LanguageModel
 from nvila_edge.model.nvila import NVILA
 from nvila_edge.model.projector import Projector
 from nvila_edge.model.tokens import ChatTokenizer
@@ -26,7 +27,7 @@ from nvila_edge.model.vision import VisionTower, encode
 class TorchBackend:
     """The protocol `Backend` over torch modules in float32."""
 
-    def __init__(self, spec: EngineSpec, tower: VisionTower, projector: nn.Module, llm: Qwen2ForCausalLM, threads: int) -> None:
+    def __init__(self, spec: EngineSpec, tower: VisionTower, projector: nn.Module, llm: LanguageModel, threads: int) -> None:
         self._spec, self._tower, self._projector, self._llm = spec, tower.eval(), projector.eval(), llm.eval()
         torch.set_num_threads(threads)
 
