@@ -148,7 +148,7 @@ class DaggerRun:
         for parameter in model.vision_tower.parameters():
             parameter.requires_grad_(False)
         trained = [*model.mm_projector.parameters(), *model.llm.parameters()]
-        optimizer = torch.optim.AdamW(trained, lr=stage.learning_rate, weight_decay=0.0)
+        optimizer = torch.optim.AdamW(trained, lr=stage.learning_rate, weight_decay=0.0, betas=(0.9, 0.95))  # 0.999 had loss spikes
         state_file, first = self.out / "dagger.pt", 0
         if state_file.exists():
             state = torch.load(state_file, weights_only=True, map_location=self.device)
