@@ -1,7 +1,7 @@
-"""Makes a navigation model: frames, vision pre-training, then cloning and DAgger rounds. Resumes where it was cut off.
+"""Makes a navigation model: frames, vision pre-training, grounding of words, then cloning and DAgger rounds. Resumes where it was cut off.
 
 The working folder holds recipe.json (what it is bound to), data/ (frames and episodes by house), tokenizer/, vision.pt (the tower's
-pre-training so far), question_features.npy (the finished tower's output), rounds/ (recorded roll-outs), dagger.pt (model, optimizer and round
+pre-training so far), question_features.npy (the finished tower's output), grounding.pt, rounds/ (recorded roll-outs), dagger.pt (model, optimizer and round
 so far), state/ (the model that the workers roll out), checkpoint/ (the result, published layout) and log.jsonl.
 """
 
@@ -21,15 +21,17 @@ from tokenizers import Tokenizer
 from nvila_edge.model.nvila import NVILA
 from nvila_edge.training.builtin import new_model
 from nvila_edge.training.episode_store import load_shard
+from nvila_edge.training.grounding import GroundingData
 from nvila_edge.training.recipe import VALIDATION_HOUSES, Recipe, bind_folder
 from nvila_edge.training.stream import Episode, StreamLayout, stream_loss
 from nvila_edge.training.tokenizer import save_tokenizer, train_tokenizer
-from nvila_edge.training.vision_pretrain import DenseHeads, FrameSet, as_pixels, dense_accuracy, pretrain
+from nvila_edge.training.vision_pretrain import DenseHeads, FrameSet, dense_accuracy, pretrain
 from sim.collect import load_frames
 from sim.episodes import load_split
+from sim.grounding import ground_model, questions, save_state
 from sim.houses.categories import CATEGORIES, COLOURS, ROOM_KINDS, SURFACES
 from sim.labels import Seen
-from sim.questions import NOWHERE, frame_question
+from sim.questions import NOWHERE
 from sim.training_pool import PrepareTask, RollTask, TrainingPool
 
 Say = Callable[[str], None]
@@ -114,7 +116,7 @@ class DaggerRun:
                 seed=recipe.seed, first_step=first, optimizer=optimizer,
                 report=lambda step, s, parts: self.say(f"vision: step {step}/{stage.steps}, {s:.0f} s, " + _numbers(parts)),
             ):  # fmt: skip
-                _save(
+                save_state(
                     state_file,
                     {"tower": model.vision_tower.state_dict(), "heads": heads.state_dict(), "step": step, "optimizer": opt.state_dict()},
                 )
@@ -124,22 +126,6 @@ class DaggerRun:
                     self.say(f"vision: held-out houses {_numbers(accuracy)}")
         return model
 
-    def questions(self, model: NVILA) -> tuple[np.ndarray, np.ndarray, list[list[Seen]]]:
-        """Cached features float16 [N, P, C], rooms [N] and what is seen, of a third of the training frames."""
-        frames, seen = self.frames(self.train_names)
-        rows = np.arange(0, len(frames), 3)
-        path = self.out / "question_features.npy"
-        if not path.exists():
-            chunks = []
-            with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
-                for part in np.array_split(rows, max(1, len(rows) // 256)):
-                    pixels = as_pixels(frames.rgb[part], self.device)
-                    chunks.append(model.vision_tower(pixels).to(torch.float16).cpu().numpy())
-            part_file = path.with_suffix(".part.npy")
-            np.save(part_file, np.concatenate(chunks))
-            part_file.rename(path)
-        return np.load(path, mmap_mode="r"), frames.room[rows], [seen[row] for row in rows]
-
     # -- cloning and DAgger ----------------------------------------------------------------------------------------------------------
 
     def rounds(self, model: NVILA) -> Path:
@@ -148,6 +134,11 @@ class DaggerRun:
         for parameter in model.vision_tower.parameters():
             parameter.requires_grad_(False)
         trained = [*model.mm_projector.parameters(), *model.llm.parameters()]
+        assert model.tokenizer is not None
+        self.layout = StreamLayout(model.tokenizer, self.tokens_per_frame(model))
+        frames, seen = self.frames(self.train_names)
+        data = questions(self.out, model, frames, seen)
+        ground_model(self.out, self.recipe, model, self.layout, data, self.say)
         optimizer = torch.optim.AdamW(trained, lr=stage.learning_rate, weight_decay=0.0, betas=(0.9, 0.95))  # 0.999 had loss spikes
         state_file, first = self.out / "dagger.pt", 0
         if state_file.exists():
@@ -155,17 +146,14 @@ class DaggerRun:
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
             first = state["round"]
-        assert model.tokenizer is not None
-        self.layout = StreamLayout(model.tokenizer, self.tokens_per_frame(model))
-        features, rooms, seen = self.questions(model)
         model.save_pretrained(self.out / "state")
         for number in range(first, stage.rounds + 1):
             started_s = time.monotonic()
             summary = self.roll(number)
             rolled_s = time.monotonic() - started_s
             pools = [[e for shard in shards(self.out / "rounds", n) for e in load_shard(shard)] for n in range(number + 1)]
-            loss = self.train_round(model, optimizer, number, pools, (features, rooms, seen))
-            _save(state_file, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "round": number + 1})
+            loss = self.train_round(model, optimizer, number, pools, data)
+            save_state(state_file, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "round": number + 1})
             model.save_pretrained(self.out / "state")
             entry = {"round": number, "loss": loss, "roll_s": rolled_s, "train_s": time.monotonic() - started_s - rolled_s, **summary}
             if number % stage.validate_every == 0 or number == stage.rounds:
@@ -232,7 +220,7 @@ class DaggerRun:
 
     def train_round(
         self, model: NVILA, optimizer: torch.optim.Optimizer, number: int, pools: list[list[Episode]],
-        questions: tuple[np.ndarray, np.ndarray, list[list[Seen]]],
+        data: GroundingData,
     ) -> float:  # fmt: skip
         """One round's steps; returns the mean loss. Cosine over the whole run, 3 % warm-up."""
         stage, losses = self.recipe.dagger, []
@@ -248,7 +236,7 @@ class DaggerRun:
             with torch.autocast(self.device.type, torch.bfloat16):
                 loss = stream_loss(model, self.layout.collate(self._batch(everything, recent, rng)).to(self.device))
                 if stage.question_share > 0:
-                    loss = loss + 0.5 * stream_loss(model, self.layout.collate(self._question_batch(questions, rng)).to(self.device))
+                    loss = loss + 0.5 * stream_loss(model, self.layout.collate(self._question_batch(data, rng)).to(self.device))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model_parameters, 1.0)
@@ -269,22 +257,14 @@ class DaggerRun:
         start = int(rng.integers(0, len(candidates) - stage.batch_size + 1))
         return candidates[start : start + stage.batch_size]
 
-    def _question_batch(self, questions: tuple[np.ndarray, np.ndarray, list[list[Seen]]], rng: np.random.Generator) -> list[Episode]:
-        features, rooms, seen = questions
-        rows = rng.integers(0, len(features), int(self.recipe.dagger.question_share * 4 * self.recipe.dagger.batch_size))
-        return [frame_question(seen[row], int(rooms[row]), features[row], rng) for row in rows]
+    def _question_batch(self, data: GroundingData, rng: np.random.Generator) -> list[Episode]:
+        rows = rng.integers(0, len(data.features), int(self.recipe.dagger.question_share * 4 * self.recipe.dagger.batch_size))
+        return [data.question(int(row), rng) for row in rows]
 
 
 def shards(rounds: Path, number: int) -> list[Path]:
     """The complete shards of a round, one of each worker that had houses."""
     return sorted(rounds.glob(f"{number:03d}-*[0-9]"))
-
-
-def _save(path: Path, state: dict[str, object]) -> None:
-    """Whole or not at all."""
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.rename(path)
 
 
 def _numbers(values: Mapping[str, object]) -> str:

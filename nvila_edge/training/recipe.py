@@ -19,7 +19,7 @@ from nvila_edge.training.builtin import ModelSize
 T = TypeVar("T")
 VALIDATION_HOUSES = 10  # the last ones of a recipe; never trained on
 # what is not from 1 (whole numbers) or 0 (others) on; a vocabulary holds 256 bytes, 3 special tokens and 10 action phrases
-_LEAST = {"seed": 0, "houses": VALIDATION_HOUSES + 1, "vocabulary": 269, "vision.steps": 0, "dagger.rounds": 0}
+_LEAST = {"seed": 0, "houses": VALIDATION_HOUSES + 1, "vocabulary": 269, "vision.steps": 0, "grounding.steps": 0, "dagger.rounds": 0}
 _SHARES = ("dagger.expert_share", "dagger.question_share", "dagger.recent_share")
 _SAMPLES = 112  # along a side of a frame that labels count (sim/labels.py); a patch has at most 255, one byte
 
@@ -36,6 +36,17 @@ class VisionStage:
     steps: int = 6000
     batch_size: int = 64
     learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
+class GroundingStage:
+    """Words learn their looks before any walking; see nvila_edge/training/grounding.py. A step asks `batch_size` questions and aligns `aligned_frames`."""
+
+    steps: int = 1500
+    batch_size: int = 64
+    aligned_frames: int = 128
+    learning_rate: float = 1e-3
+    alignment_weight: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,7 @@ class Recipe:
     vocabulary: int = 1024
     model: ModelSize = field(default_factory=ModelSize)
     vision: VisionStage = field(default_factory=VisionStage)
+    grounding: GroundingStage = field(default_factory=GroundingStage)
     dagger: DaggerStage = field(default_factory=DaggerStage)
 
     def __post_init__(self) -> None:
