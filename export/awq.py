@@ -15,10 +15,10 @@ import torch
 
 from export.calibration import FusedSequence
 from export.layers import language_layer, tensors
-from export.linear import Int4Weight, Weight
 from export.quantise import INT4_MAX, int4_weight
 from export.source import Checkpoint
 from nvila_edge.engines.spec import LanguageSpec
+from nvila_edge.engines.weights import Int4Weight, Weight
 
 GRID = 20
 _CLIPS = np.linspace(1.0, 0.5, 21)  # of a block's absolute maximum; below 1 the code -8 is used too

@@ -14,13 +14,13 @@ from export import awq, smoothquant
 from export.bundle import copy_tokenizer, staged, write_embedding, write_manifest
 from export.calibration import Recording, calibration_frames, check_enough, fused_sequences
 from export.language_graph import write_language_graph
-from export.linear import Weight
 from export.source import Checkpoint
 from export.verify import verify_bundle
 from export.vision_graph import write_vision_graph
 from nvila_edge.engines.backends.onnxruntime import OnnxVision
 from nvila_edge.engines.inputs import Inputs
 from nvila_edge.engines.manifest import LANGUAGE, VISION, Manifest
+from nvila_edge.engines.weights import Weight
 from nvila_edge.model.preprocess import pixels
 from nvila_edge.model.tokens import ChatTokenizer
 

@@ -96,6 +96,14 @@ class Graph:
             self._add(name, TensorProto.INT4, values.shape, pack_int4(values))
         return name
 
+    def to_float32(self, value: str) -> str:
+        """`value` for what fp16 would spoil (squares, angles); itself where nodes work in float32 anyway."""
+        return value if self.compute == np.float32 else self.node("Cast", value, to=TensorProto.FLOAT)
+
+    def from_float32(self, value: str) -> str:
+        """The way back from `to_float32`."""
+        return value if self.compute == np.float32 else self.node("Cast", value, to=_TYPES[self.compute.name])
+
     def weight(self, name: str, array: np.ndarray) -> str:
         """A float weight in the stored type, cast to the compute type when they differ (runtimes fold the cast when they load)."""
         array = np.asarray(array)

@@ -1,9 +1,10 @@
 """Qwen2 and Llama decoders as an ONNX graph with keys and values in and out, an explicit mask, and logits where they are asked for.
 
-Inputs:  inputs_embeds float32 [1, T, H]; position_ids int64 [1, T]; attention_mask float32 [1, 1, T, P+T], additive (0 sees, large negative
-         does not); past_key.N, past_value.N float32 [1, KV, P, D]; logit_positions int64 [K] (rows of T whose logits are wanted).
-Outputs: logits float32 [K, vocab]; new_key.N, new_value.N float32 [1, KV, T, D]: of the T positions only, so that the caller keeps what
-         it wants (a ring, one path of a tree) and nothing that is already there is copied.
+Every float below is float32, or float16 in the graphs that GPU engines are built from.
+Inputs:  inputs_embeds [1, T, H]; position_ids int64 [1, T]; attention_mask [1, 1, T, P+T], additive (0 sees, large negative does not);
+         past_key.N, past_value.N [1, KV, P, D]; logit_positions int64 [K] (rows of T whose logits are wanted).
+Outputs: logits [K, vocab]; new_key.N, new_value.N [1, KV, T, D]: of the T positions only, so that the caller keeps what it wants (a
+         ring, one path of a tree) and nothing that is already there is copied.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from export.graph import Graph
-from export.linear import Weight, linear, stack
+from export.linear import linear, stack
 from nvila_edge.engines.spec import LanguageSpec
+from nvila_edge.engines.weights import Weight
 
 LayerWeights = Mapping[str, Weight]
 
@@ -29,15 +31,19 @@ def write_language_graph(
     head: Weight,
     store: str = "float32",
     external: Path | None = None,
+    compute: str = "float32",
 ) -> None:
-    """Write the graph. layers: per layer, HF's names after `model.layers.N.`, consumed one at a time; head: `lm_head.weight` [vocab, H]."""
-    graph = Graph("language", store=store, external=external)
-    x = graph.input("inputs_embeds", "float32", [1, "T", spec.hidden])
+    """Write the graph. layers: per layer, HF's names after `model.layers.N.`, consumed one at a time; head: `lm_head.weight` [vocab, H].
+
+    compute: "float32", or "float16" for GPU engines: then every float input and output is float16 too.
+    """
+    graph = Graph("language", store, compute, external)
+    x = graph.input("inputs_embeds", compute, [1, "T", spec.hidden])
     positions = graph.input("position_ids", "int64", [1, "T"])
-    mask = graph.input("attention_mask", "float32", [1, 1, "T", "P+T"])
+    mask = graph.input("attention_mask", compute, [1, 1, "T", "P+T"])
     asked = graph.input("logit_positions", "int64", ["K"])
     shape = [1, spec.kv_heads, "P", spec.head_dim]
-    past = [tuple(graph.input(f"past_{kind}.{i}", "float32", shape) for kind in ("key", "value")) for i in range(spec.layers)]
+    past = [tuple(graph.input(f"past_{kind}.{i}", compute, shape) for kind in ("key", "value")) for i in range(spec.layers)]
     turns = _rotations(graph, positions, spec)
     present = []
     for index, weights in enumerate(layers):
@@ -46,10 +52,10 @@ def write_language_graph(
     assert len(present) == spec.layers, f"{len(present)} layers given, {spec.layers} expected"
     x = graph.node("Gather", graph.node("Squeeze", x, graph.ints(0)), asked, axis=0)
     x = _norm(graph, x, "norm", norm, spec.eps)
-    graph.output(linear(graph, x, "lm_head", head, None), "logits", "float32", ["K", spec.vocab])
+    graph.output(linear(graph, x, "lm_head", head, None), "logits", compute, ["K", spec.vocab])
     for index, pair in enumerate(present):
         for kind, value in zip(("key", "value"), pair, strict=True):
-            graph.output(value, f"new_{kind}.{index}", "float32", [1, spec.kv_heads, "T", spec.head_dim])
+            graph.output(value, f"new_{kind}.{index}", compute, [1, spec.kv_heads, "T", spec.head_dim])
     graph.save(path)
 
 
@@ -59,15 +65,16 @@ def _rotations(graph: Graph, positions: str, spec: LanguageSpec) -> tuple[str, s
     frequencies = (1.0 / np.float32(spec.rope_theta) ** exponents).astype(np.float32)
     angles = graph.node("Unsqueeze", graph.node("Cast", positions, to=1), graph.ints(2, 3))  # to=1: float32; fp16 would lose positions
     angles = graph.node("Mul", angles, graph.constant("rope.frequencies", np.concatenate([frequencies, frequencies])))
-    return graph.node("Cos", angles), graph.node("Sin", angles)
+    return graph.from_float32(graph.node("Cos", angles)), graph.from_float32(graph.node("Sin", angles))
 
 
 def _norm(graph: Graph, x: str, name: str, weight: np.ndarray, eps: float) -> str:
-    """RMS norm in the spelling that ONNX Runtime fuses (RMSNormalization itself comes with opset 23)."""
-    square = graph.node("Pow", x, graph.scalar(2.0))
+    """RMS norm in the spelling that ONNX Runtime fuses (RMSNormalization itself comes with opset 23); in float32, as squares overflow fp16."""
+    x = graph.to_float32(x)
+    square = graph.node("Pow", x, graph.constant("two", np.array(2.0, np.float32)))
     mean = graph.node("ReduceMean", square, graph.ints(-1), keepdims=1)
-    root = graph.node("Sqrt", graph.node("Add", mean, graph.scalar(eps)))
-    return graph.node("Mul", graph.node("Div", x, root), graph.weight(f"{name}.weight", weight))
+    root = graph.node("Sqrt", graph.node("Add", mean, graph.constant("eps", np.array(eps, np.float32))))
+    return graph.node("Mul", graph.from_float32(graph.node("Div", x, root)), graph.weight(f"{name}.weight", weight))
 
 
 def _layer(

@@ -1,46 +1,13 @@
-"""The three kinds of Linear weight, and how each is written into a graph. Graph builders are written once and take any kind."""
+"""How each kind of Linear weight is written into a graph. Graph builders are written once and take any kind."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from export.graph import Graph
-
-
-@dataclass(frozen=True)
-class Int8Weight:
-    """W8A8: q int8 [out, in], symmetric, scale float32 [out]; `input_scale` is the activations' static per-tensor scale."""
-
-    q: np.ndarray
-    scale: np.ndarray
-    input_scale: float
-
-    def dequantised(self) -> np.ndarray:
-        """float32 [out, in]."""
-        return self.q.astype(np.float32) * self.scale[:, None]
-
-
-@dataclass(frozen=True)
-class Int4Weight:
-    """W4A16: q int8 [out, in] of -8..7, scale float32 [out, in / block]."""
-
-    q: np.ndarray
-    scale: np.ndarray
-
-    @property
-    def block(self) -> int:
-        """How many inputs share a scale."""
-        return self.q.shape[1] // self.scale.shape[1]
-
-    def dequantised(self) -> np.ndarray:
-        """float32 [out, in]."""
-        return self.q.astype(np.float32) * np.repeat(self.scale, self.block, axis=1)
-
-
-Weight = np.ndarray | Int8Weight | Int4Weight
+from nvila_edge.engines.weights import Int4Weight, Int8Weight, Weight
 
 
 def stack(weights: Sequence[Weight]) -> Weight:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.linear import Int4Weight, Int8Weight
+from nvila_edge.engines.weights import Int4Weight, Int8Weight
 
 INT4_BLOCK = 128  # TensorRT and ONNX Runtime take it; AWQ's group size
 INT8_MAX, INT4_MAX = 127, 7

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from export.layers import embed_pixels, tensors, vision_layer
-from export.linear import Int8Weight, Weight
 from export.quantise import INT8_MAX, int8_weight
 from export.source import Checkpoint
+from nvila_edge.engines.weights import Int8Weight, Weight
 
 ALPHA = 0.3
 _SHRINKS = np.linspace(0.3, 1.0, 29)  # of the absolute maximum

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from export.graph import Graph
-from export.linear import Weight, linear, stack
+from export.linear import linear, stack
 from nvila_edge.engines.spec import VisionSpec
+from nvila_edge.engines.weights import Weight
 
 LayerWeights = Mapping[str, Weight]
 PROJECTOR_EPS = 1e-5  # torch.nn.LayerNorm's default, which the published projectors use
@@ -24,15 +25,16 @@ def write_vision_graph(
     projector: Mapping[str, Weight],
     store: str = "float32",
     external: Path | None = None,
+    compute: str = "float32",
 ) -> None:
-    """Write the graph.
+    """Write the graph; with compute "float16" pixels and tokens are float16 too.
 
     stem: `patch_embedding.weight` [C, 3, p, p], `patch_embedding.bias`, `position_embedding.weight` [patches, C].
     layers: per layer, HF's names after `encoder.layers.N.` (`layer_norm1.weight`, `self_attn.q_proj.weight`, ..); consumed one at a time.
     projector: `layers.K.*` as stored in the checkpoint.
     """
-    graph = Graph("vision", store=store, external=external)
-    x = graph.input("pixels", "float32", ["N", 3, spec.image_size, spec.image_size])
+    graph = Graph("vision", store, compute, external)
+    x = graph.input("pixels", compute, ["N", 3, spec.image_size, spec.image_size])
     x = _embed(graph, x, spec, stem)
     count = 0
     for index, weights in enumerate(layers):
@@ -40,7 +42,7 @@ def write_vision_graph(
         count = index + 1
     assert count == spec.layers, f"{count} layers given, {spec.layers} expected"
     x = _project(graph, x, spec, projector)
-    graph.output(x, "tokens", "float32", ["N", spec.tokens, spec.out_hidden])
+    graph.output(x, "tokens", compute, ["N", spec.tokens, spec.out_hidden])
     graph.save(path)
 
 

@@ -1,108 +1,153 @@
-"""Weights out of a bundle's ONNX files, dequantised, under the names of the published layout: the reference runs on exactly what ships."""
+"""Weights out of a bundle's ONNX files as they are stored, under the names of the published layout, a layer at a time.
+
+The reference runs on exactly what ships, and engines for other hardware are built from it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from nvila_edge.engines.manifest import LANGUAGE, VISION, BundleError
 from nvila_edge.engines.spec import EngineSpec
+from nvila_edge.engines.weights import Int4Weight, Int8Weight, Weight, rows
 
 
-@dataclass(frozen=True)
-class GraphWeights:
-    """state: float32 tensors by published name; input_scales: static activation scale of every W8A8 Linear, by module name."""
-
-    state: dict[str, np.ndarray]
-    input_scales: dict[str, float]
-
-
-def _initialisers(path: Path) -> dict[str, np.ndarray]:
-    try:
-        model = onnx.load(path)
-        return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    except Exception as error:  # protobuf and onnx raise unrelated classes
-        raise BundleError(f"{path} cannot be read as ONNX: {error}; export the bundle again") from error
-
-
-def _dequantise(weight: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
-    """float32 [out, in] of a stored [in, out]: as it is, per channel (scale [out]) or in blocks (scale [blocks, out])."""
-    values = np.asarray(weight, np.float32)
-    if scale is not None and scale.ndim == 2:
-        scale = np.repeat(scale, values.shape[0] // scale.shape[0], axis=0)
-    return np.ascontiguousarray((values if scale is None else values * scale).T)
-
-
-class _Reader:
-    """Takes Linears, norms and the like out of one graph."""
+class Initialisers:
+    """The initialisers of one ONNX file by name; those in an external file are read when asked for."""
 
     def __init__(self, path: Path) -> None:
-        self.raw = _initialisers(path)
-        self.state: dict[str, np.ndarray] = {}
-        self.input_scales: dict[str, float] = {}
+        self._path = path
+        try:
+            model = onnx.load(path, load_external_data=False)
+        except Exception as error:  # protobuf and onnx raise unrelated classes
+            raise BundleError(f"{path} cannot be read as ONNX: {error}; export the bundle again") from error
+        self._tensors = {tensor.name: tensor for tensor in model.graph.initializer}
 
-    def plain(self, name: str, target: str) -> None:
-        self.state[target] = np.asarray(self.raw[name], np.float32)
+    def __contains__(self, name: str) -> bool:
+        return name in self._tensors
 
-    def norm(self, name: str, target: str) -> None:
-        for part in ("weight", "bias"):
-            if f"{name}.{part}" in self.raw:
-                self.plain(f"{name}.{part}", f"{target}.{part}")
+    def __getitem__(self, name: str) -> np.ndarray:
+        """As stored; INT4 as int8 of -8..7. Raises BundleError when it is not there."""
+        if name not in self._tensors:
+            raise BundleError(f"{self._path} has no initialiser {name!r}; it is not a graph of this version: export the bundle again")
+        tensor = self._tensors[name]
+        if tensor.data_location != TensorProto.EXTERNAL:
+            array = numpy_helper.to_array(tensor)
+            return array.astype(np.int8) if tensor.data_type == TensorProto.INT4 else array
+        where = {entry.key: entry.value for entry in tensor.external_data}
+        raw = np.memmap(self._path.parent / where["location"], np.uint8, "r", int(where["offset"]), (int(where["length"]),))
+        if tensor.data_type == TensorProto.INT4:
+            return unpack_int4(np.asarray(raw), tuple(tensor.dims))
+        return raw.view(helper.tensor_dtype_to_np_dtype(tensor.data_type)).reshape(tuple(tensor.dims))
 
-    def linear(self, name: str, targets: list[str], sizes: list[int]) -> None:
+
+def unpack_int4(packed: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """int8 of -8..7 from ONNX's INT4 bytes: two in a byte, the earlier one in the low nibble."""
+    pairs = packed.view(np.int8)
+    values = np.stack([(pairs << 4) >> 4, pairs >> 4], -1).ravel()
+    return values[: int(np.prod(shape))].reshape(shape)
+
+
+class _Graph:
+    """Takes Linears and norms out of one graph."""
+
+    def __init__(self, path: Path) -> None:
+        self._raw = Initialisers(path)
+
+    def plain(self, name: str) -> np.ndarray:
+        return np.asarray(self._raw[name], np.float32)
+
+    def norm(self, name: str) -> dict[str, Weight]:
+        return {part: self.plain(f"{name}.{part}") for part in ("weight", "bias") if f"{name}.{part}" in self._raw}
+
+    def linear(self, name: str, targets: Sequence[str], sizes: Sequence[int]) -> dict[str, Weight]:
         """One stored Linear that is several in the published layout: `sizes` outputs each."""
-        weight = _dequantise(self.raw[f"{name}.weight"], self.raw.get(f"{name}.scale"))
-        cuts = np.cumsum(sizes)[:-1]
-        for target, part in zip(targets, np.split(weight, cuts), strict=True):
-            self.state[f"{target}.weight"] = part
-            if f"{name}.input_scale" in self.raw:
-                self.input_scales[target] = float(self.raw[f"{name}.input_scale"])
-        if f"{name}.bias" in self.raw:
-            for target, part in zip(targets, np.split(np.asarray(self.raw[f"{name}.bias"], np.float32), cuts), strict=True):
-                self.state[f"{target}.bias"] = part
+        weight, found = self._weight(name), {}
+        bias = self.plain(f"{name}.bias") if f"{name}.bias" in self._raw else None
+        stops = np.cumsum(sizes)
+        for target, stop, size in zip(targets, stops, sizes, strict=True):
+            found[f"{target}.weight"] = rows(weight, stop - size, stop)
+            if bias is not None:
+                found[f"{target}.bias"] = bias[stop - size : stop]
+        return found
+
+    def _weight(self, name: str) -> Weight:
+        """[out, in] of a stored [in, out]."""
+        weight = self._raw[f"{name}.weight"]
+        if f"{name}.input_scale" in self._raw:
+            scale = self.plain(f"{name}.scale")
+            return Int8Weight(np.ascontiguousarray(weight.T), scale, float(self._raw[f"{name}.input_scale"]))
+        if f"{name}.scale" in self._raw:
+            return Int4Weight(np.ascontiguousarray(weight.T), np.ascontiguousarray(self.plain(f"{name}.scale").T))
+        return np.ascontiguousarray(np.asarray(weight, np.float32).T)
 
 
-def vision_weights(folder: Path, spec: EngineSpec) -> tuple[GraphWeights, GraphWeights]:
-    """Tower (names after `vision_model.`) and projector (`layers.K.*`) of a bundle."""
-    reader, vision = _Reader(folder / VISION), spec.vision
-    for name in ("patch_embedding.weight", "patch_embedding.bias", "position_embedding.weight"):
-        reader.plain(name, f"embeddings.{name}")
-    for index in range(vision.layers):
-        name, target = f"layers.{index}", f"encoder.layers.{index}"
-        reader.norm(f"{name}.layer_norm1", f"{target}.layer_norm1")
-        reader.norm(f"{name}.layer_norm2", f"{target}.layer_norm2")
-        reader.linear(f"{name}.self_attn.qkv_proj", [f"{target}.self_attn.{part}_proj" for part in "qkv"], [vision.hidden] * 3)
-        reader.linear(f"{name}.self_attn.out_proj", [f"{target}.self_attn.out_proj"], [vision.hidden])
-        reader.linear(f"{name}.mlp.fc1", [f"{target}.mlp.fc1"], [vision.intermediate])
-        reader.linear(f"{name}.mlp.fc2", [f"{target}.mlp.fc2"], [vision.hidden])
-    tower = GraphWeights(reader.state, reader.input_scales)
-    reader.state, reader.input_scales = {}, {}
-    for index, kind in vision.projector_layers:
-        if kind == "norm":
-            reader.norm(f"projector.layers.{index}", f"layers.{index}")
-        elif kind == "linear":
-            reader.linear(f"projector.layers.{index}", [f"layers.{index}"], [reader.raw[f"projector.layers.{index}.weight"].shape[1]])
-    return tower, GraphWeights(reader.state, reader.input_scales)
+def _named(prefix: str, weights: dict[str, Weight]) -> dict[str, Weight]:
+    return {f"{prefix}.{name}": weight for name, weight in weights.items()}
 
 
-def language_weights(folder: Path, spec: EngineSpec) -> GraphWeights:
-    """The decoder's weights (`model.layers.N..`, `model.norm.weight`, `lm_head.weight`), without the token table, which is a file of its
-    own.
-    """
-    reader, language = _Reader(folder / LANGUAGE), spec.language
-    heads = [language.heads * language.head_dim, *[language.kv_heads * language.head_dim] * 2]
-    for index in range(language.layers):
-        name, target = f"layers.{index}", f"model.layers.{index}"
-        reader.norm(f"{name}.input_layernorm", f"{target}.input_layernorm")
-        reader.norm(f"{name}.post_attention_layernorm", f"{target}.post_attention_layernorm")
-        reader.linear(f"{name}.self_attn.qkv_proj", [f"{target}.self_attn.{part}_proj" for part in "qkv"], heads)
-        reader.linear(f"{name}.self_attn.o_proj", [f"{target}.self_attn.o_proj"], [language.hidden])
-        reader.linear(f"{name}.mlp.gate_up_proj", [f"{target}.mlp.{part}_proj" for part in ("gate", "up")], [language.intermediate] * 2)
-        reader.linear(f"{name}.mlp.down_proj", [f"{target}.mlp.down_proj"], [language.hidden])
-    reader.norm("norm", "model.norm")
-    reader.linear("lm_head", ["lm_head"], [language.vocab])
-    return GraphWeights(reader.state, reader.input_scales)
+class VisionWeights:
+    """Tower and projector of a bundle."""
+
+    def __init__(self, folder: Path, spec: EngineSpec) -> None:
+        self._graph, self._spec = _Graph(folder / VISION), spec.vision
+
+    def stem(self) -> dict[str, np.ndarray]:
+        """Patch and position embeddings."""
+        return {name: self._graph.plain(name) for name in ("patch_embedding.weight", "patch_embedding.bias", "position_embedding.weight")}
+
+    def layer(self, index: int) -> dict[str, Weight]:
+        """One tower layer, names after `encoder.layers.N.`."""
+        graph, name, hidden = self._graph, f"layers.{index}", self._spec.hidden
+        return {
+            **_named("layer_norm1", graph.norm(f"{name}.layer_norm1")),
+            **_named("layer_norm2", graph.norm(f"{name}.layer_norm2")),
+            **graph.linear(f"{name}.self_attn.qkv_proj", [f"self_attn.{part}_proj" for part in "qkv"], [hidden] * 3),
+            **graph.linear(f"{name}.self_attn.out_proj", ["self_attn.out_proj"], [hidden]),
+            **graph.linear(f"{name}.mlp.fc1", ["mlp.fc1"], [self._spec.intermediate]),
+            **graph.linear(f"{name}.mlp.fc2", ["mlp.fc2"], [hidden]),
+        }
+
+    def projector(self) -> dict[str, Weight]:
+        """`layers.K.*`."""
+        found: dict[str, Weight] = {}
+        for index, kind in self._spec.projector_layers:
+            name = f"projector.layers.{index}"
+            if kind == "norm":
+                found |= _named(f"layers.{index}", self._graph.norm(name))
+            elif kind == "linear":
+                found |= self._graph.linear(name, [f"layers.{index}"], [len(self._graph.plain(f"{name}.bias"))])
+        return found
+
+
+class LanguageWeights:
+    """The decoder of a bundle, without the token table, which is a file of its own."""
+
+    def __init__(self, folder: Path, spec: EngineSpec) -> None:
+        self._graph, self._spec = _Graph(folder / LANGUAGE), spec.language
+
+    def layer(self, index: int) -> dict[str, Weight]:
+        """One decoder layer, names after `model.layers.N.`."""
+        graph, spec, name = self._graph, self._spec, f"layers.{index}"
+        heads = [spec.heads * spec.head_dim, *[spec.kv_heads * spec.head_dim] * 2]
+        return {
+            **_named("input_layernorm", graph.norm(f"{name}.input_layernorm")),
+            **_named("post_attention_layernorm", graph.norm(f"{name}.post_attention_layernorm")),
+            **graph.linear(f"{name}.self_attn.qkv_proj", [f"self_attn.{part}_proj" for part in "qkv"], heads),
+            **graph.linear(f"{name}.self_attn.o_proj", ["self_attn.o_proj"], [spec.hidden]),
+            **graph.linear(f"{name}.mlp.gate_up_proj", ["mlp.gate_proj", "mlp.up_proj"], [spec.intermediate] * 2),
+            **graph.linear(f"{name}.mlp.down_proj", ["mlp.down_proj"], [spec.hidden]),
+        }
+
+    def norm(self) -> np.ndarray:
+        """The final RMS norm's weight [H]."""
+        return self._graph.plain("norm.weight")
+
+    def head(self) -> Weight:
+        """The output Linear [vocab, H]."""
+        return self._graph.linear("lm_head", ["lm_head"], [self._spec.vocab])["lm_head.weight"]

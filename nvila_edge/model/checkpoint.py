@@ -31,27 +31,33 @@ class MediaEncoder:
     pool_sizes: tuple[tuple[int, int, int], ...] = ()
 
 
-@dataclass(frozen=True)
-class CheckpointConfig:
-    """What config.json says. `projector` is its type; `image_aspect_ratio` one of IMAGE_MODES; `scales` in pixels, small to large (S2 modes only);
-    `column_major`: the older generation's token order of `mlp_downsample` (trap 1); `template` one of TEMPLATES; `raw` keeps every key for saving."""
+@dataclass(frozen=True, kw_only=True)
+class MediaRules:
+    """How images and videos become tokens. `image_aspect_ratio`: one of IMAGE_MODES; `scales` in pixels, small to large (S2 modes only)."""
 
-    projector: str
     image_aspect_ratio: str
-    select_layer: int
-    num_video_frames: int
-    prompt_profile: str
-    raw: dict[str, Any]
-    fps: float = 0.0
     min_tiles: int = 1
     max_tiles: int = 12
     scales: tuple[int, ...] = ()
     max_split_px: int = 0
     resize_to_scale: int = -1
-    column_major: bool = False
-    template: str = "qwen2"
     image_encoder: MediaEncoder = field(default_factory=MediaEncoder)
     video_encoder: MediaEncoder = field(default_factory=MediaEncoder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig(MediaRules):
+    """What config.json says. `projector` is its type; `column_major`: the older generation's token order of `mlp_downsample` (trap 1); `template` one of
+    TEMPLATES; `raw` keeps every key for saving."""
+
+    projector: str
+    select_layer: int
+    num_video_frames: int
+    prompt_profile: str
+    raw: dict[str, Any]
+    fps: float = 0.0
+    column_major: bool = False
+    template: str = "qwen2"
 
 
 def checkpoint_folder(path: str | Path) -> Path:

@@ -1,97 +1,113 @@
 """Images and frames to blocks of language tokens: tiles, tower, scales, projector, and the line breaks around them (facts/nvila.md sections 1.3 to 1.6).
 
+Written once for the model (torch tensors) and the engines (NumPy arrays, without torch).
+
 A block is what stands for one media mark: an image, a tile (in `dynamic` mode), or a whole video.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from nvila_edge.model import s2, tiling
-from nvila_edge.model.checkpoint import CheckpointConfig, MediaEncoder
+from nvila_edge.model.arrays import concatenated
+from nvila_edge.model.checkpoint import MediaEncoder, MediaRules
 from nvila_edge.model.preprocess import pixels
-from nvila_edge.model.projector import Projector
 from nvila_edge.model.tokens import IMAGE_MARK
 from nvila_edge.model.video import pooled
-from nvila_edge.model.vision import VisionTower
 
 BATCH = 16  # tiles that go through the tower at once: bounds the memory of long videos
+
+
+class VisionEncoder(Protocol):
+    """A tower and a projector, in torch or as a graph; arrays are NumPy's or torch's. Shapes: N tiles, P patches, C channels, k tokens, H hidden."""
+
+    image_size: int
+
+    def encode(self, pixels_N3SS: np.ndarray) -> Any:
+        """float32 pixels in -1..1 -> tokens [N, k, H] of single tiles."""
+        ...
+
+    def features(self, pixels_N3SS: np.ndarray) -> Any:
+        """float32 pixels in -1..1 -> the tower's features [N, P, C]. Needed in the `dynamic_s2` mode only."""
+        ...
+
+    def project(self, features_NPC: Any) -> Any:
+        """Features of all scales [N, P, K * C] -> tokens [N, k, H]. Needed in the `dynamic_s2` mode only."""
+        ...
 
 
 class MediaTokens:
     """Makes blocks for one model. `embed_text` gives the embeddings [n, H] of a short text (the encoders' line breaks)."""
 
-    def __init__(self, config: CheckpointConfig, tower: VisionTower, projector: Projector, embed_text: Callable[[str], Tensor]) -> None:
-        self.config, self.tower, self.projector, self.embed_text = config, tower, projector, embed_text
+    def __init__(self, rules: MediaRules, encoder: VisionEncoder, embed_text: Callable[[str], Any]) -> None:
+        self.rules, self.encoder, self.embed_text = rules, encoder, embed_text
 
     def marks(self, prompt: str, images: Sequence[Any]) -> str:
         """The prompt with one mark for every block: in `dynamic` mode a single image becomes a mark and a line break for every tile (trap 6)."""
-        if self.config.image_aspect_ratio != "dynamic" or len(images) != 1:
+        if self.rules.image_aspect_ratio != "dynamic" or len(images) != 1:
             return prompt
         return prompt.replace(IMAGE_MARK, f"{IMAGE_MARK}\n" * len(self._tiled(images[0], alone=True).tiles))
 
-    def image_blocks(self, images: Sequence[Any]) -> list[Tensor]:
+    def image_blocks(self, images: Sequence[Any]) -> list[Any]:
         """[k, H] for every mark. Only an image that comes alone is tiled (trap 6). Raises ValueError for what is not an 8-bit still."""
         tiled = [self._tiled(image, alone=len(images) == 1) for image in images]
-        if self.config.image_aspect_ratio == "dynamic":
+        if self.rules.image_aspect_ratio == "dynamic":
             tokens = list(self.single_tiles([tile for one in tiled for tile in one.tiles]))
-        elif self.config.image_aspect_ratio == "dynamic_s2":
+        elif self.rules.image_aspect_ratio == "dynamic_s2":
             tokens = [self._multi_scale(one) for one in tiled]
         else:
             tokens = list(self.single_tiles([one.tiles[0] for one in tiled]))
-        return [self._framed(block, self.config.image_encoder) for block in tokens]
+        return [self._framed(block, self.rules.image_encoder) for block in tokens]
 
-    def video_block(self, frames: Sequence[Any]) -> Tensor:
+    def video_block(self, frames: Sequence[Any]) -> Any:
         """[k, H] of a whole video: one tile a frame, pooled when the checkpoint says so. Raises ValueError when pooling does not divide it."""
-        encoder = self.config.video_encoder
+        encoder = self.rules.video_encoder
         tokens = self.single_tiles([self._whole(tiling.rgb_image(frame)) for frame in frames])
         levels = [pooled(tokens, pool) for pool in encoder.pool_sizes] or [tokens]
         separator = [self.embed_text(encoder.separator)] if encoder.separator else []
-        return torch.cat([part for level in levels for part in (*(self._framed(frame, encoder) for frame in level), *separator)])
+        return concatenated([part for level in levels for part in (*(self._framed(frame, encoder) for frame in level), *separator)])
 
-    def single_tiles(self, tiles: Sequence[Any]) -> Tensor:
+    def single_tiles(self, tiles: Sequence[Any]) -> Any:
         """[N, k, H] of images or arrays that are one tile each, whatever the mode. Arrays must be uint8 [H, W, 3]."""
-        config, weight = self.config, next(self.tower.parameters())
-        if config.image_aspect_ratio == "s2":
-            inputs = self._pixels(tiles, config.scales[-1], weight)
-            features = s2.static_s2(inputs, self.tower, config.scales, config.max_split_px, config.resize_to_scale)
-        else:
-            features = torch.cat([
-                self.tower(self._pixels(tiles[start : start + BATCH], self.tower.image_size, weight)) for start in range(0, len(tiles), BATCH)
-            ])  # fmt: skip
-        return self.projector(features.repeat(1, 1, len(config.scales)) if config.image_aspect_ratio == "dynamic_s2" else features)
+        if self.rules.image_aspect_ratio == "dynamic_s2":
+            return self.encoder.project(concatenated([self._features(tiles)] * len(self.rules.scales), -1))
+        size = self.rules.scales[-1] if self.rules.image_aspect_ratio == "s2" else self.encoder.image_size
+        return concatenated([self.encoder.encode(self._pixels(batch, size)) for batch in _batches(tiles)])
 
-    def _multi_scale(self, tiled: tiling.Tiled) -> Tensor:
+    def _multi_scale(self, tiled: tiling.Tiled) -> Any:
         """[k, H] of one image: scales joined, every tile of the largest projected by itself, the tokens row by row over the whole image."""
-        weight = next(self.tower.parameters())
-        features = torch.cat([
-            self.tower(self._pixels(tiled.tiles[start : start + BATCH], self.tower.image_size, weight))
-            for start in range(0, len(tiled.tiles), BATCH)
-        ])  # fmt: skip
-        scales = self.config.scales
-        joined = s2.join_scales(features, [scale // scales[0] for scale in scales], tiled.grid, self.config.resize_to_scale)
-        tokens = self.projector(joined)
-        return s2.stitch(tokens, *tiled.grid).flatten(0, 1) if tiled.grid else tokens[0]
+        scales = self.rules.scales
+        features = self._features(tiled.tiles)
+        joined = s2.join_scales(features, [scale // scales[0] for scale in scales], tiled.grid, self.rules.resize_to_scale)
+        tokens = self.encoder.project(joined)
+        return s2.stitch(tokens, *tiled.grid).reshape(-1, tokens.shape[-1]) if tiled.grid else tokens[0]
 
-    def _pixels(self, images: Sequence[Any], size: int, like: Tensor) -> Tensor:
-        return torch.from_numpy(pixels([np.asarray(image) for image in images], size)).to(like.device, like.dtype)
+    def _features(self, tiles: Sequence[Any]) -> Any:
+        """[N, P, C] of the tower, a batch at a time."""
+        return concatenated([self.encoder.features(self._pixels(batch, self.encoder.image_size)) for batch in _batches(tiles)])
+
+    def _pixels(self, images: Sequence[Any], size: int) -> np.ndarray:
+        return pixels([np.asarray(image) for image in images], size)
 
     def _tiled(self, image: Any, alone: bool) -> tiling.Tiled:
-        image, config, size = tiling.rgb_image(image), self.config, self.tower.image_size
-        if alone and config.image_aspect_ratio == "dynamic":
-            return tiling.dynamic(image, size, config.min_tiles, config.max_tiles)
-        if alone and config.image_aspect_ratio == "dynamic_s2":
-            return tiling.dynamic_s2(image, config.scales, config.max_tiles)
+        image, rules, size = tiling.rgb_image(image), self.rules, self.encoder.image_size
+        if alone and rules.image_aspect_ratio == "dynamic":
+            return tiling.dynamic(image, size, rules.min_tiles, rules.max_tiles)
+        if alone and rules.image_aspect_ratio == "dynamic_s2":
+            return tiling.dynamic_s2(image, rules.scales, rules.max_tiles)
         return tiling.Tiled((self._whole(image),))
 
     def _whole(self, image: Any) -> Any:
-        return tiling.padded(image) if self.config.image_aspect_ratio == "pad" else image
+        return tiling.padded(image) if self.rules.image_aspect_ratio == "pad" else image
 
-    def _framed(self, tokens: Tensor, encoder: MediaEncoder) -> Tensor:
+    def _framed(self, tokens: Any, encoder: MediaEncoder) -> Any:
         start, end = encoder.start, encoder.end
-        return torch.cat([*([self.embed_text(start)] if start else []), tokens, *([self.embed_text(end)] if end else [])])
+        return concatenated([*([self.embed_text(start)] if start else []), tokens, *([self.embed_text(end)] if end else [])])
+
+
+def _batches(tiles: Sequence[Any]) -> list[Sequence[Any]]:
+    return [tiles[start : start + BATCH] for start in range(0, len(tiles), BATCH)]

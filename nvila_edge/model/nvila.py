@@ -71,7 +71,7 @@ class NVILA(nn.Module):
     @property
     def media(self) -> MediaTokens:
         """Makes tokens of images and videos."""
-        return MediaTokens(self.config, self.vision_tower, self.mm_projector, self._embed_text)
+        return MediaTokens(self.config, vision.TorchEncoder(self.vision_tower, self.mm_projector, self.config), self._embed_text)
 
     @torch.no_grad()
     def encode_frames(self, frames: Sequence[np.ndarray]) -> Tensor:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor
 
+from nvila_edge.model.arrays import Array
 from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -96,7 +96,7 @@ def frames_as_images(prompt: str, frames: Sequence[Any]) -> tuple[str, list[Any]
     return prompt.replace(VIDEO_MARK, IMAGE_MARK * len(frames)), list(frames)
 
 
-def pooled(frames_NKH: Tensor, pool: tuple[int, int, int]) -> Tensor:
+def pooled(frames_NKH: Array, pool: tuple[int, int, int]) -> Array:
     """Mean over groups of (frames, rows, columns) of tokens [N, K, H] on a square grid.
 
     Raises ValueError when a group doesn't fit: the published pooling has no remainder.
@@ -108,5 +108,5 @@ def pooled(frames_NKH: Tensor, pool: tuple[int, int, int]) -> Tensor:
             f"pool size {list(pool)} does not divide a video of {sizes[0]} frames with {side} x {side} tokens; give a multiple of {pool[0]} frames"
         )
     t, h, w = pool
-    grouped = frames_NKH.view(sizes[0] // t, t, side // h, h, side // w, w, -1)
-    return grouped.mean((1, 3, 5)).flatten(1, 2)
+    grouped = frames_NKH.reshape(sizes[0] // t, t, side // h, h, side // w, w, -1)
+    return grouped.mean((1, 3, 5)).reshape(sizes[0] // t, (side // h) * (side // w), -1)

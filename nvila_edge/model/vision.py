@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import SiglipVisionConfig, SiglipVisionModel
+
+from nvila_edge.model.checkpoint import MediaRules
+from nvila_edge.model.s2 import static_s2
 
 
 def layers_run(n_layers: int, select_layer: int) -> int:
@@ -54,6 +58,32 @@ def own_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     prefix = "vision_model."
     stripped = {name.removeprefix(prefix): value for name, value in state.items()}
     return {name: value for name, value in stripped.items() if not name.startswith(("head.", "post_layernorm."))}
+
+
+class TorchEncoder:
+    """Tower and projector as the media code wants them (nvila_edge/model/media.py)."""
+
+    def __init__(self, tower: VisionTower, projector: nn.Module, rules: MediaRules) -> None:
+        self.image_size, self._tower, self._projector, self._rules = tower.image_size, tower, projector, rules
+
+    def encode(self, pixels_N3SS: np.ndarray) -> Tensor:
+        """Tokens [N, k, H] of single tiles; in the static `s2` mode of whole images at the largest scale."""
+        if self._rules.image_aspect_ratio != "s2":
+            return self._projector(self.features(pixels_N3SS))
+        rules, inputs = self._rules, self._moved(pixels_N3SS)
+        return self._projector(static_s2(inputs, self._tower, rules.scales, rules.max_split_px, rules.resize_to_scale))
+
+    def features(self, pixels_N3SS: np.ndarray) -> Tensor:
+        """The tower's features [N, P, C]."""
+        return self._tower(self._moved(pixels_N3SS))
+
+    def project(self, features_NPC: Tensor) -> Tensor:
+        """Features of all scales [N, P, K * C] -> tokens [N, k, H]."""
+        return self._projector(features_NPC)
+
+    def _moved(self, pixels_N3SS: np.ndarray) -> Tensor:
+        weight = next(self._tower.parameters())
+        return torch.from_numpy(pixels_N3SS).to(weight.device, weight.dtype)
 
 
 @torch.no_grad()

@@ -15,10 +15,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from export.graph import Graph, pack_int4
 from export.language_graph import write_language_graph
-from export.linear import Int4Weight, linear, stack
+from export.linear import linear, stack
 from export.source import Checkpoint
 from export.vision_graph import write_vision_graph
 from nvila_edge.engines.spec import spec_of_checkpoint
+from nvila_edge.engines.weights import Int4Weight
 from nvila_edge.model.nvila import NVILA
 from nvila_edge.model.preprocess import pixels
 from nvila_edge.training.builtin import ModelSize

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from export import awq, smoothquant
 from export.layers import language_layer, tensors
-from export.linear import Int4Weight
 from export.quantise import block_size, int4_weight, int8_weight
 from export.source import Checkpoint
+from nvila_edge.engines.weights import Int4Weight
 
 
 def outliers(rng: np.random.Generator, rows: int, channels: int) -> np.ndarray:

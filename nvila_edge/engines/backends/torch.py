@@ -4,6 +4,7 @@ modules.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from nvila_edge.engines.cache import KeyValueCache, NewKeyValues
-from nvila_edge.engines.initialisers import GraphWeights, language_weights, vision_weights
+from nvila_edge.engines.initialisers import LanguageWeights, VisionWeights
 from nvila_edge.engines.manifest import EMBEDDING
 from nvila_edge.engines.spec import EngineSpec, LanguageSpec, VisionSpec, spec_of_checkpoint
+from nvila_edge.engines.weights import Int8Weight, Weight, dequantised
 from nvila_edge.model.decoder import decoder
 from nvila_edge.model.language import LanguageModel
 from nvila_edge.model.nvila import NVILA
@@ -66,27 +68,33 @@ def open_checkpoint(folder: Path, threads: int) -> tuple[EngineSpec, ChatTokeniz
 
 def open_quantised(folder: Path, spec: EngineSpec, threads: int) -> TorchBackend:
     """A bundle's weights in torch modules; W8A8 Linears round their inputs as the engines do."""
-    tower_weights, projector_weights = vision_weights(folder, spec)
+    vision, language = VisionWeights(folder, spec), LanguageWeights(folder, spec)
     tower = VisionTower.from_dict(_vision_config(spec.vision), -1)
-    _fill(tower, tower_weights)
+    _fill(tower, {f"embeddings.{name}": weight for name, weight in vision.stem().items()} | _layers("encoder.layers", spec.vision, vision))
     projector = Projector(spec.vision.projector, spec.vision.hidden, spec.vision.out_hidden)
-    _fill(projector, projector_weights)
-    config = Qwen2Config(**_language_config(spec.language))
-    llm = Qwen2ForCausalLM(config)
-    weights = language_weights(folder, spec)
+    _fill(projector, vision.projector())
+    llm = Qwen2ForCausalLM(Qwen2Config(**_language_config(spec.language)))
     table = np.load(folder / EMBEDDING, allow_pickle=False).astype(np.float32)
-    _fill(llm, GraphWeights({**weights.state, "model.embed_tokens.weight": table}, weights.input_scales))
+    ends: dict[str, Weight] = {
+        "model.embed_tokens.weight": table, "model.norm.weight": language.norm(), "lm_head.weight": language.head(),
+    }  # fmt: skip
+    _fill(llm, ends | _layers("model.layers", spec.language, language))
     return TorchBackend(spec, tower, projector, llm, threads)
 
 
-def _fill(module: nn.Module, weights: GraphWeights) -> None:
-    state = {name: torch.from_numpy(np.array(value)) for name, value in weights.state.items()}
+def _layers(prefix: str, spec: VisionSpec | LanguageSpec, weights: VisionWeights | LanguageWeights) -> dict[str, Weight]:
+    return {f"{prefix}.{i}.{name}": weight for i in range(spec.layers) for name, weight in weights.layer(i).items()}
+
+
+def _fill(module: nn.Module, weights: Mapping[str, Weight]) -> None:
+    state = {name: torch.from_numpy(np.array(dequantised(weight))) for name, weight in weights.items()}
     for name, value in module.state_dict().items():
         if name.endswith("_proj.bias"):  # Llama has none where Qwen2 has one
             state.setdefault(name, torch.zeros_like(value))
     module.load_state_dict(state)
-    for name, scale in weights.input_scales.items():
-        module.get_submodule(name).register_forward_pre_hook(_rounding(scale))
+    for name, weight in weights.items():
+        if isinstance(weight, Int8Weight):
+            module.get_submodule(name.removesuffix(".weight")).register_forward_pre_hook(_rounding(weight.input_scale))
 
 
 def _rounding(scale: float) -> Any:

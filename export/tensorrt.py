@@ -1,0 +1,140 @@
+"""Builds the engines of a bundle for one GPU architecture, from the quantised weights that the bundle already holds.
+
+The graphs are written anew in float16 (Q/DQ and INT4 blocks as they are), parsed as strongly typed networks and built with two profiles:
+prefill (many positions) and decode (one). What is built lies in `tensorrt/<architecture>/` of the bundle, listed in its manifest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from export.language_graph import write_language_graph
+from export.vision_graph import write_vision_graph
+from nvila_edge.engines.backends.tensorrt_engines import ABOUT, ENGINES, EngineInfo, Shapes, folder_of, inputs_and_outputs
+from nvila_edge.engines.backends.tensorrt_library import Library, library
+from nvila_edge.engines.initialisers import LanguageWeights, VisionWeights
+from nvila_edge.engines.manifest import LANGUAGE, NAME, VISION, Manifest, file_digest, read_manifest
+from nvila_edge.engines.spec import EngineSpec
+from nvila_edge.engines.weights import Weight
+
+Profile = Mapping[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]  # input -> least, usual and largest shape
+Progress = Callable[[str, int, int], None]
+
+
+def build_engines(bundle: str | Path, target: str, arch: str | None, progress: Progress) -> Path:
+    """Build both engines and list them in the manifest; returns their folder.
+
+    arch: "sm89" and the like, as `Library.architectures` tells; None builds for this machine's GPU. Raises BundleError for a bundle that
+    cannot be used, ValueError for an architecture that cannot be built for, RuntimeError when the library is missing or refuses a graph.
+    Nothing half-built is listed.
+    """
+    root = Path(bundle)
+    manifest, found = read_manifest(root), library(target)
+    _check_architecture(found, arch)
+    out = folder_of(root, arch or "local")
+    aside = out.with_name(f"{out.name}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        shapes = Shapes.of(manifest.spec)
+        with tempfile.TemporaryDirectory(dir=aside) as graphs:
+            for index, (name, graph) in enumerate(_written(root, manifest.spec, Path(graphs))):
+                progress(f"building {name} for {arch or 'this GPU'}", index, len(ENGINES))
+                engine = build(found, graph, arch, shapes.profiles(name, manifest.spec), inputs_and_outputs(name, manifest.spec))
+                (aside / ENGINES[name]).write_bytes(engine)
+        info = EngineInfo(target, found.version, arch or "local", shapes, {name: manifest.files[name][0] for name in (VISION, LANGUAGE)})
+        (aside / ABOUT).write_text(json.dumps(info.to_json(), indent=1, sort_keys=True) + "\n")
+        shutil.rmtree(out, ignore_errors=True)
+        aside.rename(out)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    _list(root, manifest, out)
+    progress("engines built", len(ENGINES), len(ENGINES))
+    return out
+
+
+def _check_architecture(found: Library, arch: str | None) -> None:
+    if arch is not None and arch not in found.architectures:
+        allowed = ", ".join(found.architectures) or "none but this machine's GPU: leave --arch out"
+        raise ValueError(f"{found.target} {found.version} cannot build for {arch!r} here; allowed: {allowed}")
+
+
+def _written(root: Path, spec: EngineSpec, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Both graphs in float16, one at a time; weights in an external file, as the parser maps it."""
+    vision = VisionWeights(root, spec)
+    path = folder / VISION
+    layers: Iterator[Mapping[str, Weight]] = (vision.layer(i) for i in range(spec.vision.layers))
+    write_vision_graph(path, spec.vision, vision.stem(), layers, vision.projector(), "float16", folder / f"{VISION}.data", "float16")
+    yield "vision", path
+    language = LanguageWeights(root, spec)
+    path = folder / LANGUAGE
+    layers = (language.layer(i) for i in range(spec.language.layers))
+    write_language_graph(path, spec.language, layers, language.norm(), language.head(), "float16", folder / f"{LANGUAGE}.data", "float16")
+    yield "language", path
+
+
+def build(
+    found: Library, graph: Path, arch: str | None, profiles: list[Profile], interface: Mapping[str, tuple[str, tuple[int, ...]]]
+) -> bytes:
+    """A serialised engine of an ONNX file, read back. Raises RuntimeError with what the parser or builder said, or when its inputs and
+    outputs are not `interface`.
+    """
+    trt, logger = found.module, found.logger()
+    builder = trt.Builder(logger)
+    network = found.network(builder)
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse_from_file(str(graph)):
+        said = [str(parser.get_error(i).desc()) for i in range(parser.num_errors)]
+        raise RuntimeError(f"{found.target} {found.version} refuses {graph.name}: {'; '.join(said)}")
+    _check_interface(network, graph.name, interface)
+    config = builder.create_builder_config()
+    if arch is not None:
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(getattr(trt.ComputeCapability, arch.upper()), 0)
+    for shapes in profiles:
+        profile = builder.create_optimization_profile()
+        for name, (least, usual, largest) in shapes.items():
+            profile.set_shape(name, least, usual, largest)
+        config.add_optimization_profile(profile)
+    engine = builder.build_serialized_network(network, config)
+    if engine is None:
+        raise RuntimeError(f"{found.target} {found.version} could not build {graph.name}: {'; '.join(logger.said)}")
+    serialised = bytes(engine)
+    _check_readable(found, serialised, graph.name, interface)
+    return serialised
+
+
+def _list(root: Path, manifest: Manifest, out: Path) -> None:
+    """The manifest with the engines' hashes, in one rename."""
+    files = {name: entry for name, entry in manifest.files.items() if not name.startswith(f"{out.relative_to(root)}/")}
+    files |= {str(path.relative_to(root)): file_digest(path) for path in sorted(out.iterdir())}
+    aside = root / f"{NAME}.partial"
+    aside.write_text(json.dumps(replace(manifest, files=files).to_json(), indent=1, sort_keys=True) + "\n")
+    os.replace(aside, root / NAME)
+
+
+def _check_interface(network: Any, graph: str, wanted: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
+    """Raises RuntimeError unless the typed network takes and gives exactly what the runtime will bind."""
+    tensors = [*(network.get_input(i) for i in range(network.num_inputs)), *(network.get_output(i) for i in range(network.num_outputs))]
+    found = {tensor.name: (tensor.dtype.name, tuple(tensor.shape)) for tensor in tensors}
+    wrong = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+    if wrong:
+        said = "; ".join(f"{name}: {found.get(name, 'missing')}, wanted {wanted.get(name, 'nothing')}" for name in wrong[:3])
+        raise RuntimeError(f"{graph} has other inputs and outputs than the runtime binds: {said}")
+
+
+def _check_readable(found: Library, engine: bytes, graph: str, wanted: Mapping[str, object]) -> None:
+    """Reads the engine back: its header by the library itself (that part needs no GPU), and that it names every input and output."""
+    check = getattr(found.module.Runtime(found.logger()), "get_engine_validity", None)
+    if check is not None and check(engine)[1] != 0:  # (verdict, diagnostics); without a GPU the verdict is always "invalid"
+        raise RuntimeError(f"{found.target} {found.version} cannot read the engine that it built of {graph}")
+    missing = [name for name in wanted if name.encode() not in engine]
+    if missing:
+        raise RuntimeError(f"the engine of {graph} lacks {', '.join(missing)}")
