@@ -113,7 +113,9 @@ def _windows(inputs: Inputs, recording: Recording) -> list[FusedSequence]:
     chunks = inputs.tokenizer.prompt(inputs.profile.user_text(recording.instruction))
     sequences = []
     for now in np.unique(np.linspace(0, len(tokens) - 1, 4).astype(int)):
-        frames = [inputs.black_tokens if i is None else tokens[i] for i in window(int(now) + 1, inputs.spec.frames)]
+        frames = [
+            inputs.media.image_block(inputs.black_tokens if i is None else tokens[i]) for i in window(int(now) + 1, inputs.spec.frames)
+        ]
         answer = inputs.embed(inputs.tree.answer(int(recording.actions[now])))
         embeds = np.concatenate([inputs.fuse(chunks, iter(frames)), answer])
         sequences.append(FusedSequence(embeds, causal(len(embeds))))

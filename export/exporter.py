@@ -16,10 +16,10 @@ from export.calibration import Recording, calibration_frames, check_enough, fuse
 from export.language_graph import write_language_graph
 from export.source import Checkpoint
 from export.verify import verify_bundle
-from export.vision_graph import write_vision_graph
+from export.vision_graph import write_projector_graph, write_vision_graph
 from nvila_edge.engines.backends.onnxruntime import OnnxVision
 from nvila_edge.engines.inputs import Inputs
-from nvila_edge.engines.manifest import LANGUAGE, VISION, Manifest
+from nvila_edge.engines.manifest import LANGUAGE, PROJECTOR, VISION, Manifest
 from nvila_edge.engines.weights import Weight
 from nvila_edge.model.preprocess import pixels
 from nvila_edge.model.tokens import ChatTokenizer
@@ -84,6 +84,8 @@ def _export_vision(source: Checkpoint, folder: Path, kind: str, recordings: Sequ
     external = _external(folder / f"{VISION}.data", source.vision_numbers(), store)
     tracked = _tracked(layers, "vision", spec.layers, progress)
     write_vision_graph(folder / VISION, spec, source.vision_stem(), tracked, source.projector(), store, external)
+    if spec.scales > 1:
+        write_projector_graph(folder / PROJECTOR, spec, source.projector(), store)
 
 
 def _export_language(
@@ -92,7 +94,9 @@ def _export_language(
     spec = source.spec.language
     layers: Iterator[Mapping[str, Weight]] = source.language_layers()
     if kind == "w4a16":
-        inputs = Inputs(source.spec, ChatTokenizer.from_folder(folder), table, OnnxVision(folder, threads=1))
+        inputs = Inputs(
+            source.spec, ChatTokenizer.from_folder(folder, source.spec.template), table, OnnxVision(folder, source.spec.vision, threads=1)
+        )
         layers = awq.quantised_layers(source, fused_sequences(inputs, recordings, CALIBRATION_TOKENS))
     store = "float32" if kind == "fp32" else "float16"
     external = _external(folder / f"{LANGUAGE}.data", source.language_numbers(), store)

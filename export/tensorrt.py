@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from export.language_graph import write_language_graph
-from export.vision_graph import write_vision_graph
-from nvila_edge.engines.backends.tensorrt_engines import ABOUT, ENGINES, EngineInfo, Shapes, folder_of, inputs_and_outputs
+from export.vision_graph import write_projector_graph, write_vision_graph
+from nvila_edge.engines.backends.tensorrt_engines import ABOUT, EngineInfo, Shapes, folder_of, graphs_of, inputs_and_outputs
 from nvila_edge.engines.backends.tensorrt_library import Library, library
 from nvila_edge.engines.initialisers import LanguageWeights, VisionWeights
-from nvila_edge.engines.manifest import LANGUAGE, NAME, VISION, Manifest, file_digest, read_manifest
+from nvila_edge.engines.manifest import NAME, Manifest, file_digest, read_manifest
 from nvila_edge.engines.spec import EngineSpec
 from nvila_edge.engines.weights import Weight
 
@@ -43,20 +43,20 @@ def build_engines(bundle: str | Path, target: str, arch: str | None, progress: P
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
-        shapes = Shapes.of(manifest.spec)
-        with tempfile.TemporaryDirectory(dir=aside) as graphs:
-            for index, (name, graph) in enumerate(_written(root, manifest.spec, Path(graphs))):
-                progress(f"building {name} for {arch or 'this GPU'}", index, len(ENGINES))
+        shapes, graphs = Shapes.of(manifest.spec), graphs_of(manifest.spec)
+        with tempfile.TemporaryDirectory(dir=aside) as written:
+            for index, (name, graph) in enumerate(_written(root, manifest.spec, Path(written))):
+                progress(f"building {name} for {arch or 'this GPU'}", index, len(graphs))
                 engine = build(found, graph, arch, shapes.profiles(name, manifest.spec), inputs_and_outputs(name, manifest.spec))
-                (aside / ENGINES[name]).write_bytes(engine)
-        info = EngineInfo(target, found.version, arch or "local", shapes, {name: manifest.files[name][0] for name in (VISION, LANGUAGE)})
+                (aside / f"{name}.engine").write_bytes(engine)
+        info = EngineInfo(target, found.version, arch or "local", shapes, {name: manifest.files[f"{name}.onnx"][0] for name in graphs})
         (aside / ABOUT).write_text(json.dumps(info.to_json(), indent=1, sort_keys=True) + "\n")
         shutil.rmtree(out, ignore_errors=True)
         aside.rename(out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     _list(root, manifest, out)
-    progress("engines built", len(ENGINES), len(ENGINES))
+    progress("engines built", len(graphs), len(graphs))
     return out
 
 
@@ -67,17 +67,22 @@ def _check_architecture(found: Library, arch: str | None) -> None:
 
 
 def _written(root: Path, spec: EngineSpec, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Both graphs in float16, one at a time; weights in an external file, as the parser maps it."""
-    vision = VisionWeights(root, spec)
-    path = folder / VISION
-    layers: Iterator[Mapping[str, Weight]] = (vision.layer(i) for i in range(spec.vision.layers))
-    write_vision_graph(path, spec.vision, vision.stem(), layers, vision.projector(), "float16", folder / f"{VISION}.data", "float16")
-    yield "vision", path
-    language = LanguageWeights(root, spec)
-    path = folder / LANGUAGE
-    layers = (language.layer(i) for i in range(spec.language.layers))
-    write_language_graph(path, spec.language, layers, language.norm(), language.head(), "float16", folder / f"{LANGUAGE}.data", "float16")
-    yield "language", path
+    """The graphs in float16, one at a time; weights in an external file, as the parser maps it."""
+    for name in graphs_of(spec):
+        path = folder / f"{name}.onnx"
+        args = ("float16", folder / f"{name}.data", "float16")
+        layers: Iterator[Mapping[str, Weight]]
+        if name == "language":
+            language = LanguageWeights(root, spec)
+            layers = (language.layer(i) for i in range(spec.language.layers))
+            write_language_graph(path, spec.language, layers, language.norm(), language.head(), *args)
+        elif name == "vision":
+            vision = VisionWeights(root, spec)
+            layers = (vision.layer(i) for i in range(spec.vision.layers))
+            write_vision_graph(path, spec.vision, vision.stem(), layers, vision.projector(), *args)
+        else:
+            write_projector_graph(path, spec.vision, VisionWeights(root, spec).projector(), *args)
+        yield name, path
 
 
 def build(

@@ -1,4 +1,8 @@
-"""The SigLIP tower and NVILA's projector as one ONNX graph: pixels [N, 3, S, S] -> tokens [N, k, H]."""
+"""The SigLIP tower and NVILA's projector as one ONNX graph: pixels [N, 3, S, S] -> tokens [N, k, H].
+
+Models that join several scales (`dynamic_s2`) join them between the two, so they get two graphs: pixels -> features [N, P, C], and features of all
+scales [N, P, K * C] -> tokens.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,7 @@ def write_vision_graph(
     external: Path | None = None,
     compute: str = "float32",
 ) -> None:
-    """Write the graph; with compute "float16" pixels and tokens are float16 too.
+    """Write the graph, without the projector when there are several scales; with compute "float16" pixels and outputs are float16 too.
 
     stem: `patch_embedding.weight` [C, 3, p, p], `patch_embedding.bias`, `position_embedding.weight` [patches, C].
     layers: per layer, HF's names after `encoder.layers.N.` (`layer_norm1.weight`, `self_attn.q_proj.weight`, ..); consumed one at a time.
@@ -41,8 +45,25 @@ def write_vision_graph(
         x = _layer(graph, x, spec, f"layers.{index}", weights)
         count = index + 1
     assert count == spec.layers, f"{count} layers given, {spec.layers} expected"
-    x = _project(graph, x, spec, projector)
-    graph.output(x, "tokens", compute, ["N", spec.tokens, spec.out_hidden])
+    if spec.scales == 1:
+        graph.output(_project(graph, x, spec, projector), "tokens", compute, ["N", spec.tokens, spec.out_hidden])
+    else:
+        graph.output(x, "features", compute, ["N", spec.grid**2, spec.hidden])
+    graph.save(path)
+
+
+def write_projector_graph(
+    path: Path,
+    spec: VisionSpec,
+    projector: Mapping[str, Weight],
+    store: str = "float32",
+    external: Path | None = None,
+    compute: str = "float32",
+) -> None:
+    """Write the projector alone: features float [N, P, K * C] -> tokens [N, k, H]."""
+    graph = Graph("projector", store, compute, external)
+    x = graph.input("features", compute, ["N", spec.grid**2, spec.scales * spec.hidden])
+    graph.output(_project(graph, x, spec, projector), "tokens", compute, ["N", spec.tokens, spec.out_hidden])
     graph.save(path)
 
 
@@ -89,24 +110,25 @@ def _attention(graph: Graph, x: str, spec: VisionSpec, name: str, weights: Layer
 def space_to_channel(graph: Graph, x: str, spec: VisionSpec) -> str:
     """[N, grid*grid, C] -> [N, tokens, rows*cols*C]: zero-padded at the bottom and right; channels by (row, column) within the block."""
     rows, cols = spec.block
+    channels = spec.hidden * spec.scales
     high, wide = math.ceil(spec.grid / rows), math.ceil(spec.grid / cols)
-    x = graph.node("Reshape", x, graph.ints(0, spec.grid, spec.grid, spec.hidden))
+    x = graph.node("Reshape", x, graph.ints(0, spec.grid, spec.grid, channels))
     if (high * rows, wide * cols) != (spec.grid, spec.grid):
         pads = graph.ints(0, 0, 0, 0, 0, high * rows - spec.grid, wide * cols - spec.grid, 0)
         x = graph.node("Pad", x, pads, graph.scalar(0.0))
-    x = graph.node("Reshape", x, graph.ints(0, high, rows, wide, cols * spec.hidden))
+    x = graph.node("Reshape", x, graph.ints(0, high, rows, wide, cols * channels))
     x = graph.node("Transpose", x, perm=[0, 3, 1, 2, 4] if spec.column_major else [0, 1, 3, 2, 4])
-    return graph.node("Reshape", x, graph.ints(0, high * wide, rows * cols * spec.hidden))
+    return graph.node("Reshape", x, graph.ints(0, high * wide, rows * cols * channels))
 
 
 def _project(graph: Graph, x: str, spec: VisionSpec, weights: Mapping[str, Weight]) -> str:
-    if spec.block != (1, 1):
-        x = space_to_channel(graph, x, spec)
-    for index, kind in spec.projector_layers:
+    for index, layer in enumerate(spec.projector_layout):
         name = f"layers.{index}"
-        if kind == "norm":
+        if layer.kind == "downsample":
+            x = space_to_channel(graph, x, spec)
+        elif layer.kind == "norm":
             x = _norm(graph, x, f"projector.{name}", weights, name, PROJECTOR_EPS)
-        elif kind == "gelu":
+        elif layer.kind == "gelu":
             x = graph.node("Gelu", x, approximate="none")
         else:
             x = linear(graph, x, f"projector.{name}", weights[f"{name}.weight"], np.asarray(weights[f"{name}.bias"]))

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from nvila_edge.model.tiling import rgb_image
 from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK, ChatTokenizer
 
 _ENDS = ("exit", "quit")
+_ORIENTATION = 0x0112  # EXIF
 _UNREADABLE = (OSError, EOFError, SyntaxError, struct.error, Image.DecompressionBombError)  # what PIL raises for broken files
 
 
@@ -42,7 +43,8 @@ class ChatOptions:
         if self.prompt is not None and not self.prompt.strip():
             raise ValueError("the prompt is empty; ask something, or leave --prompt out to ask line by line")
         if self.max_new_tokens < 1 or (self.frames is not None and self.frames < 1):
-            raise ValueError(f"--max-new-tokens {self.max_new_tokens} and --frames {self.frames} must be at least 1")
+            frames = "" if self.frames is None else f" and --frames {self.frames}"
+            raise ValueError(f"--max-new-tokens {self.max_new_tokens}{frames}: at least 1")
         if self.video is None and (self.frames is not None or self.frames_as_images):
             raise ValueError("--frames and --frames-as-images are about a video; give one with --video")
 
@@ -101,7 +103,11 @@ class BundleSpeaker:
                 f"{options.model} is a bundle: it answers greedily as it was exported; --dtype, --device, --temperature need a checkpoint"
             )
         self._engine, self._limit = load_bundle(options.model), options.max_new_tokens
-        self.tokenizer, self.frames, self.newline = self._engine.tokenizer, self._engine.spec.frames, not self._engine.spec.frame_newline
+        self.tokenizer, self.frames, self.newline = (
+            self._engine.tokenizer,
+            self._engine.spec.frames,
+            not self._engine.spec.media.image_encoder.end,
+        )
 
     def answer(self, prompt: str, images: list[Image.Image], video: list[Image.Image]) -> Iterator[str]:
         """See Speaker."""
@@ -123,13 +129,13 @@ def chosen_device(wanted: str | None) -> str:
 
 
 def open_image(path: Path) -> Image.Image:
-    """An RGB still. Raises ValueError naming the file when it can't be read as one."""
+    """An RGB still, upright: phones store portraits lying, with a note. Raises ValueError naming the file when it can't be read as one."""
     if not path.is_file():
         hint = "it is a folder: give its files, or the folder with --video" if path.is_dir() else "no file is there"
         raise ValueError(f"image {path} cannot be read: {hint}")
     try:
         with Image.open(path) as opened:
-            return rgb_image(opened)
+            return rgb_image(ImageOps.exif_transpose(opened) if opened.getexif().get(_ORIENTATION, 1) > 1 else opened)
     except _UNREADABLE as error:
         raise ValueError(f"image {path} cannot be read: {error}; expected a picture such as JPEG or PNG") from error
 

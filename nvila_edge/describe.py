@@ -14,20 +14,12 @@ from typing import Any
 
 import torch
 
-from nvila_edge.model import lora, tiling
-from nvila_edge.model.checkpoint import (
-    PARTS,
-    CheckpointConfig,
-    CheckpointError,
-    checkpoint_folder,
-    is_single_file,
-    part_config,
-    read_config,
-)
-from nvila_edge.model.loading import local_folder
+from nvila_edge.model import tiling
+from nvila_edge.model.checkpoint import CheckpointConfig, is_single_file
+from nvila_edge.model.loading import skeleton
 from nvila_edge.model.nvila import NVILA
-from nvila_edge.model.tokens import ChatTokenizer
-from nvila_edge.model.weights import StoredTensor, check, part_tensors
+from nvila_edge.model.opening import opened
+from nvila_edge.model.weights import StoredTensor, check
 from nvila_edge.traps import traps
 
 POSITIONS = 4096  # of the key/value cache in `memory_bytes`
@@ -78,48 +70,15 @@ class Description:
 def describe(path_or_hub_id: str | Path) -> Description:
     """Reads configurations, the tokenizer and headers. Raises CheckpointError (a ValueError) for whatever would keep the checkpoint from loading:
     a missing or truncated file, a tensor that is missing or has another shape than the configuration says."""
-    folder = here(path_or_hub_id)
-    adapter = next((one for one in (folder, folder / "model") if lora.is_adapter(one)), None)
-    folder = checkpoint_folder(here(lora.base_folder(folder)) if adapter else folder)
-    config = read_config(folder)
-    model = _model(config, folder)
-    stored = {part: part_tensors(folder, part) for part in PARTS}
-    if adapter:
-        stored = lora.merged(stored, adapter)
+    found = opened(path_or_hub_id, download=False)
+    folder, config, adapter, stored = found.folder, found.config, found.adapter, found.stored
+    model = skeleton(NVILA, found)
     parts = _parts(model, stored, folder)
     return Description(
         source=str(path_or_hub_id), folder=folder, layout=_layout(folder, adapter, stored), generation=_generation(str(path_or_hub_id), folder, config),
         parts=parts, image_mode=_image_mode(config), video=_video(config), template=config.template, tokens=tokens(model),
         memory=memory_bytes(sum(part.used for part in parts), model.llm.config), traps=traps(model),
     )  # fmt: skip
-
-
-def here(path_or_hub_id: str | Path) -> Path:
-    """The folder, or the hub's copy of a repository that has been downloaded before. Raises CheckpointError when there is neither."""
-    if Path(path_or_hub_id).expanduser().exists() or str(path_or_hub_id).count("/") != 1:
-        return local_folder(path_or_hub_id)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(str(path_or_hub_id), local_files_only=True))
-    except (HFValidationError, LocalEntryNotFoundError) as error:
-        raise CheckpointError(
-            f"{path_or_hub_id} is no folder here and has not been downloaded from the hub; mend it with: huggingface-cli download {path_or_hub_id}"
-        ) from error
-
-
-def _model(config: CheckpointConfig, folder: Path) -> NVILA:
-    """The model with its tokenizer, without weights."""
-    try:
-        with torch.device("meta"):
-            model = NVILA.from_configs(config, part_config(folder, "vision_tower"), part_config(folder, "llm"))
-    except CheckpointError:
-        raise
-    except Exception as error:  # noqa: BLE001  transformers' configurations raise their own kinds, and modules whatever a bad size leads to
-        raise CheckpointError(f"{folder}: its config.json files describe no model that can be built: {error!r}") from error
-    model.tokenizer = ChatTokenizer.from_folder(folder if is_single_file(folder) else folder / "llm", config.template)
-    return model
 
 
 def tokens(model: NVILA) -> dict[str, int]:

@@ -63,7 +63,7 @@ def load_bundle(folder: str | Path, backend: str = "onnxruntime", threads: int =
     spec = read_manifest(root).spec
     try:
         embedding = np.load(root / EMBEDDING, mmap_mode="r", allow_pickle=False)
-        tokenizer = ChatTokenizer.from_folder(root)
+        tokenizer = ChatTokenizer.from_folder(root, spec.template)
     except Exception as error:  # tokenizers raises bare Exception
         raise BundleError(f"{root} cannot be read ({error}); export it again (nvila-edge export CKPT OUT)") from error
     if embedding.shape != (spec.language.vocab, spec.language.hidden):

@@ -35,9 +35,9 @@ def fuse_prompt(engine: Engine, prompt: str, images: Pictures | None, video: Pic
             f"the prompt has {marks[0]} {IMAGE_MARK} and {marks[1]} {VIDEO_MARK} marks but {len(images)} images and "
             f"{1 if video else 0} videos were given; write one mark for each"
         )
-    frames = iter(engine.encode(images)) if images else iter(())
-    clip = list(engine.encode(video)) if video else []
-    return engine.fuse(engine.tokenizer.prompt(prompt), frames, clip)
+    chunks = engine.tokenizer.prompt(engine.media.marks(prompt, images))
+    blocks = iter(engine.media.image_blocks(images) if images else ())
+    return engine.fuse(chunks, blocks, engine.media.video_block(video) if video else None)
 
 
 def generate(
@@ -61,7 +61,7 @@ def generate(
     ids: list[int] = []
     while True:
         token = int(logits[0].argmax())
-        if token == engine.tokenizer.end_of_turn:
+        if token in engine.tokenizer.stops:
             break
         ids.append(token)
         if len(ids) == max_new_tokens:

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from nvila_edge.engines.manifest import LANGUAGE, VISION, BundleError
+from nvila_edge.engines.manifest import LANGUAGE, PROJECTOR, VISION, BundleError
 from nvila_edge.engines.spec import EngineSpec
 from nvila_edge.engines.weights import Int4Weight, Int8Weight, Weight, rows
 
@@ -96,6 +96,7 @@ class VisionWeights:
 
     def __init__(self, folder: Path, spec: EngineSpec) -> None:
         self._graph, self._spec = _Graph(folder / VISION), spec.vision
+        self._projector = self._graph if spec.vision.scales == 1 else _Graph(folder / PROJECTOR)
 
     def stem(self) -> dict[str, np.ndarray]:
         """Patch and position embeddings."""
@@ -116,12 +117,12 @@ class VisionWeights:
     def projector(self) -> dict[str, Weight]:
         """`layers.K.*`."""
         found: dict[str, Weight] = {}
-        for index, kind in self._spec.projector_layers:
+        for index, layer in enumerate(self._spec.projector_layout):
             name = f"projector.layers.{index}"
-            if kind == "norm":
-                found |= _named(f"layers.{index}", self._graph.norm(name))
-            elif kind == "linear":
-                found |= self._graph.linear(name, [f"layers.{index}"], [len(self._graph.plain(f"{name}.bias"))])
+            if layer.kind == "norm":
+                found |= _named(f"layers.{index}", self._projector.norm(name))
+            elif layer.kind == "linear":
+                found |= self._projector.linear(name, [f"layers.{index}"], layer.sizes[1:])
         return found
 
 

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 
 from nvila_edge.engines.spec import EngineSpec
 from nvila_edge.engines.tree import AnswerTree
-from nvila_edge.model.preprocess import pixels
+from nvila_edge.model.media import MediaTokens, VisionEncoder
 from nvila_edge.model.tokens import VIDEO_MARK, ChatTokenizer, Chunk
 from nvila_edge.navigation.grammar import action_trie
 from nvila_edge.navigation.profiles import profile
-
-
-class VisionEncoder(Protocol):
-    """Anything that turns pixels into tokens."""
-
-    def encode(self, pixels: np.ndarray) -> np.ndarray:
-        """float32 [N, 3, S, S] -> float32 [N, k, H]."""
-        ...
 
 
 class Inputs:
@@ -32,17 +23,17 @@ class Inputs:
         self.tokenizer = tokenizer
         self.profile = profile(spec.profile, spec.frames)
         self.tree = AnswerTree(action_trie(tokenizer.encode))
+        self.media = MediaTokens(spec.media, encoder, lambda text: self.embed(tokenizer.encode(text)))
         self._embedding = embedding
-        self._encoder = encoder
         self.newline = self.embed([tokenizer.newline])
 
     def encode(self, frames: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        """uint8 RGB [N, H, W, 3] (or N arrays of any sizes) -> float32 [N, tokens, hidden], without the line break. Raises ValueError for
-        other arrays.
+        """uint8 RGB [N, H, W, 3] (or N arrays of any sizes) -> float32 [N, tokens, hidden], one tile a frame, without what stands around an image. Raises
+        ValueError for other arrays.
         """
         if len(frames) == 0:
             raise ValueError("no frames to encode; give at least one")
-        return self._encoder.encode(pixels(frames, self.spec.vision.image_size))
+        return self.media.frames(frames)
 
     def embed(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """float32 [n, H] of token ids."""
@@ -52,14 +43,15 @@ class Inputs:
         """Ids of one user turn without media, and the generation prompt."""
         return [token for chunk in self.tokenizer.prompt(user_text) for token in chunk.ids]
 
-    def fuse(self, chunks: Sequence[Chunk], images: Iterator[np.ndarray], clip: Sequence[np.ndarray] = ()) -> np.ndarray:
-        """Text chunks, image tokens [k, H] from `images` and the frames of `clip` as one float32 [T, H]."""
+    def fuse(self, chunks: Sequence[Chunk], images: Iterator[np.ndarray], video: np.ndarray | None = None) -> np.ndarray:
+        """Text chunks, a block [k, H] of `images` for every image mark and the one of `video` as one float32 [T, H]."""
         parts: list[np.ndarray] = []
         for chunk in chunks:
-            for frame in [] if not chunk.media else clip if chunk.media == VIDEO_MARK else [next(images)]:
-                parts += [frame, self.newline] if self.spec.frame_newline else [frame]
-            if chunk.ids:
-                parts.append(self.embed(chunk.ids))
+            if chunk.media == VIDEO_MARK:
+                assert video is not None
+                parts.append(video)
+            else:
+                parts.append(next(images) if chunk.media else self.embed(chunk.ids))
         return np.concatenate(parts)
 
     @cached_property

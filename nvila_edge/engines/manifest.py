@@ -10,9 +10,10 @@ from typing import Any
 
 from nvila_edge.engines.spec import EngineSpec
 
-FORMAT = 1
+FORMAT = 2  # 2: media rules and chat template in the spec
 NAME = "manifest.json"
 VISION, LANGUAGE, EMBEDDING, TOKENIZER = "vision.onnx", "language.onnx", "embedding.npy", "tokenizer.json"
+PROJECTOR = "projector.onnx"  # only of models that join several scales
 REQUIRED = (VISION, LANGUAGE, EMBEDDING, TOKENIZER)
 _MEND = "export it again (nvila-edge export CKPT OUT), or reinstall nvila-edge if it is the built-in bundle"
 
@@ -59,7 +60,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     """Read and verify: format version, that every file is there, its size and its hash. Raises BundleError."""
     root = Path(folder)
     manifest = _parse(root, _load(root))
-    for name in REQUIRED:
+    for name in (*REQUIRED, PROJECTOR) if manifest.spec.vision.scales > 1 else REQUIRED:
         if name not in manifest.files:
             raise BundleError(f"{root / NAME} does not list {name}; {_MEND}")
     for name, (digest, size) in manifest.files.items():

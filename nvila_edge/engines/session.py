@@ -180,7 +180,7 @@ class WindowSession:
         engine, tree = self._engine, self._engine.tree
         tokens = checked_tokens(engine, tokens, most=engine.spec.frames)
         missing = engine.spec.frames - len(tokens)
-        frames = iter([*[engine.black_tokens] * missing, *tokens])
+        frames = (engine.media.image_block(frame) for frame in [*[engine.black_tokens] * missing, *tokens])
         embeds = np.concatenate([engine.fuse(self._rest, frames), engine.embed(tree.tokens)])
         fixed, past = len(embeds) - len(tree), self._cache.capacity
         positions = past + np.concatenate([np.arange(fixed), fixed + tree.depths])

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from nvila_edge.model.checkpoint import CheckpointError, checkpoint_folder, read_config
+from nvila_edge.model.checkpoint import (
+    MOST_TILES,
+    CheckpointConfig,
+    CheckpointError,
+    MediaEncoder,
+    MediaRules,
+    checkpoint_folder,
+    part_config,
+    read_config,
+)
+from nvila_edge.model.projector_layout import COLUMN_MAJOR, Layer, projector_layout, tokens_of
+from nvila_edge.model.tokens import TEMPLATES
 from nvila_edge.navigation.profiles import profile
 
-# type -> ((block rows, block columns), ((index in `layers`, kind), ..)); facts/nvila.md section 1.2
-_MLP = ((1, "norm"), (2, "linear"), (3, "gelu"), (4, "linear"))
 _LARGEST = {"image_size": 4096, "patch": 512, "layers": 1000, "rope_theta": 1e9}  # what from_json accepts; other numbers up to a million
-_PROJECTORS: dict[str, tuple[tuple[int, int], tuple[tuple[int, str], ...]]] = {
-    "linear": ((1, 1), ((0, "linear"),)),
-    "mlp_downsample": ((2, 2), _MLP),
-    "mlp_downsample_2x2_fix": ((2, 2), _MLP),
-    "mlp_downsample_8x2": ((8, 2), _MLP),
-    "mlp_downsample_3x3_fix": (
-        (3, 3),
-        ((1, "norm"), (2, "linear"), (3, "gelu"), (4, "norm"), (5, "linear"), (6, "gelu"), (7, "linear")),
-    ),
-}
+_EXPORTED = {"downsample", "norm", "linear", "gelu"}  # projector layers that graphs are written of
+_MODES = ("resize", "pad", "dynamic", "dynamic_s2")
 
 
 @dataclass(frozen=True)
 class VisionSpec:
-    """Tower and projector. `layers` counts only the layers that are run (the selected ones)."""
+    """Tower and projector. `layers` counts only the layers that are run (the selected ones); `scales` says how often the tower's channels come side by side
+    into the projector: 1, or in the `dynamic_s2` mode the number of scales, and then the projector is a graph of its own."""
 
     image_size: int
     patch: int
@@ -39,6 +40,7 @@ class VisionSpec:
     projector: str
     column_major: bool
     out_hidden: int
+    scales: int = 1
 
     @property
     def grid(self) -> int:
@@ -48,18 +50,18 @@ class VisionSpec:
     @property
     def block(self) -> tuple[int, int]:
         """Rows and columns of patches that space-to-channel joins into one token."""
-        return _PROJECTORS[self.projector][0]
+        first = self.projector_layout[0]
+        return (first.sizes[0], first.sizes[1]) if first.kind == "downsample" else (1, 1)
 
     @property
-    def projector_layers(self) -> tuple[tuple[int, str], ...]:
-        """The projector's layers after space-to-channel: (index in the checkpoint, "norm" | "linear" | "gelu")."""
-        return _PROJECTORS[self.projector][1]
+    def projector_layout(self) -> tuple[Layer, ...]:
+        """The projector's layers."""
+        return projector_layout(self.projector, self.hidden * self.scales, self.out_hidden)
 
     @property
     def tokens(self) -> int:
         """Tokens of one frame, the line break not counted."""
-        rows, columns = self.block
-        return -(-self.grid // rows) * -(-self.grid // columns)
+        return tokens_of(self.projector_layout, self.grid**2)
 
 
 @dataclass(frozen=True)
@@ -82,17 +84,14 @@ class LanguageSpec:
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """Everything about a model that is not weights or tokenizer. `profile` names a prompt profile, `frames` is its window."""
+    """Everything about a model that is not weights or tokenizer. `profile` names a prompt profile, `frames` is its window, `template` the chat template."""
 
     vision: VisionSpec
     language: LanguageSpec
+    media: MediaRules
+    template: str
     profile: str
     frames: int
-
-    @property
-    def frame_newline(self) -> bool:
-        """Whether the encoder ends every frame with the embedding of a line break: NVILA does, NaVILA's generation does not (trap 5)."""
-        return self.language.architecture != "llama"
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries for the manifest."""
@@ -103,7 +102,26 @@ class EngineSpec:
         """The reverse of `to_json`. Raises TypeError or KeyError when fields are missing or unknown, ValueError for values that can't be."""
         vision, language = (_checked(kind(**content[name])) for kind, name in ((VisionSpec, "vision"), (LanguageSpec, "language")))
         asked = profile(content["profile"], content["frames"])
-        return EngineSpec(vision, language, asked.name, asked.frames)
+        if content["template"] not in TEMPLATES:
+            raise ValueError(f"template is {content['template']!r}; known: {', '.join(TEMPLATES)}")
+        return EngineSpec(vision, language, _media_rules(content["media"]), content["template"], asked.name, asked.frames)
+
+
+def _media_rules(content: dict[str, Any]) -> MediaRules:
+    encoders = {name: _media_encoder(content[name]) for name in ("image_encoder", "video_encoder")}
+    rules = MediaRules(**{**content, **encoders, "scales": tuple(int(scale) for scale in content["scales"])})
+    if rules.image_aspect_ratio not in _MODES:
+        raise ValueError(f"image_aspect_ratio is {rules.image_aspect_ratio!r}; known: {', '.join(_MODES)}")
+    if not 1 <= rules.min_tiles <= rules.max_tiles <= MOST_TILES:
+        raise ValueError(
+            f"min_tiles {rules.min_tiles} and max_tiles {rules.max_tiles}: expected 1 <= min_tiles <= max_tiles <= {MOST_TILES}"
+        )
+    return rules
+
+
+def _media_encoder(content: dict[str, Any]) -> MediaEncoder:
+    pools = tuple((int(t), int(h), int(w)) for t, h, w in content["pool_sizes"])
+    return MediaEncoder(**{**content, "pool_sizes": pools})
 
 
 def _checked(spec: Any) -> Any:
@@ -114,50 +132,53 @@ def _checked(spec: Any) -> Any:
             raise ValueError(f"{field.name} is {value!r}; expected {field.type}")
         if field.type in ("int", "float") and not 0 < value <= _LARGEST.get(field.name, 10**6):
             raise ValueError(f"{field.name} is {value}; expected a number above 0 and at most {_LARGEST.get(field.name, 10**6)}")
-    if isinstance(spec, VisionSpec) and spec.projector not in _PROJECTORS:
-        raise ValueError(f"projector is {spec.projector!r}; known: {', '.join(sorted(_PROJECTORS))}")
+    if isinstance(spec, VisionSpec):
+        _check_projector(spec)
     return spec
 
 
+def _check_projector(spec: VisionSpec) -> None:
+    others = {layer.kind for layer in spec.projector_layout} - _EXPORTED
+    if others:
+        raise ValueError(f"projector {spec.projector!r} cannot be exported: graphs have no {', '.join(sorted(others))}")
+
+
 def spec_of_checkpoint(path: str | Path) -> EngineSpec:
-    """The spec of a checkpoint folder in the published layout. Raises CheckpointError when a file is missing or a kind is unknown."""
+    """The spec of a checkpoint in any published layout. Raises CheckpointError when a file is missing or a kind is unknown or cannot be exported."""
     folder = checkpoint_folder(path)
     config = read_config(folder)
-    vision, language = (_read(folder / part / "config.json") for part in ("vision_tower", "llm"))
-    if config.projector not in _PROJECTORS:
-        raise CheckpointError(f"projector type {config.projector!r} cannot be exported; known: {', '.join(sorted(_PROJECTORS))}")
-    return EngineSpec(
-        _vision_spec(vision, config.projector, config.select_layer, language),
-        _language_spec(language),
-        config.prompt_profile,
-        config.num_video_frames,
-    )
-
-
-def _read(path: Path) -> dict[str, Any]:
+    vision, language = part_config(folder, "vision_tower"), part_config(folder, "llm")
+    if config.image_aspect_ratio not in _MODES:
+        raise CheckpointError(f"{folder}: image mode {config.image_aspect_ratio!r} cannot be exported; known: {', '.join(_MODES)}")
     try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}; is the download complete?") from error
+        seen = _vision_spec(vision, config, language)
+        _check_projector(seen)
+        spoken = _language_spec(language)
+    except KeyError as error:
+        raise CheckpointError(f"{folder}: a config.json lacks {error}; is the download complete?") from error
+    except ValueError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+    rules = MediaRules(**{field.name: getattr(config, field.name) for field in fields(MediaRules)})
+    return EngineSpec(seen, spoken, rules, config.template, config.prompt_profile, config.num_video_frames)
 
 
-def _vision_spec(config: dict[str, Any], projector: str, select_layer: int, language: dict[str, Any]) -> VisionSpec:
-    total = int(config["num_hidden_layers"])
+def _vision_spec(vision: dict[str, Any], config: CheckpointConfig, language: dict[str, Any]) -> VisionSpec:
+    total, select_layer = int(vision["num_hidden_layers"]), config.select_layer
     layers = total + 1 + select_layer if select_layer < 0 else select_layer
     if not 0 < layers <= total:
         raise CheckpointError(f"mm_vision_select_layer {select_layer} does not exist in a tower of {total} layers")
     return VisionSpec(
-        image_size=int(config["image_size"]),
-        patch=int(config["patch_size"]),
-        hidden=int(config["hidden_size"]),
+        image_size=int(vision["image_size"]),
+        patch=int(vision["patch_size"]),
+        hidden=int(vision["hidden_size"]),
         layers=layers,
-        heads=int(config["num_attention_heads"]),
-        intermediate=int(config["intermediate_size"]),
-        eps=float(config.get("layer_norm_eps", 1e-6)),
-        projector=projector,
-        # trap 1: the same name means column-major tokens in checkpoints of the Llama generation (VILA-1.5, NaVILA)
-        column_major=projector == "mlp_downsample" and language.get("model_type") == "llama",
+        heads=int(vision["num_attention_heads"]),
+        intermediate=int(vision["intermediate_size"]),
+        eps=float(vision.get("layer_norm_eps", 1e-6)),
+        projector=config.projector,
+        column_major=config.column_major and config.projector == COLUMN_MAJOR,
         out_hidden=int(language["hidden_size"]),
+        scales=len(config.scales) if config.image_aspect_ratio == "dynamic_s2" else 1,
     )
 
 
@@ -165,7 +186,9 @@ def _language_spec(config: dict[str, Any]) -> LanguageSpec:
     architecture = config.get("model_type", "qwen2")
     if architecture not in ("qwen2", "llama"):
         raise CheckpointError(f"language model type {architecture!r} cannot be exported; known: llama, qwen2")
-    rope = config.get("rope_parameters") or {}  # transformers 5 moved rope_theta in there
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}  # transformers 5 moved rope_theta in there
+    if rope.get("rope_type", rope.get("type", "default")) != "default":
+        raise CheckpointError(f"rotary positions of kind {rope.get('rope_type', rope.get('type'))!r} cannot be exported; known: default")
     heads, hidden = int(config["num_attention_heads"]), int(config["hidden_size"])
     return LanguageSpec(
         architecture=architecture,

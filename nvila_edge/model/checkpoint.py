@@ -13,6 +13,7 @@ from typing import Any
 PARTS = ("llm", "vision_tower", "mm_projector")
 IMAGE_MODES = ("resize", "pad", "dynamic", "dynamic_s2", "s2")
 TEMPLATES = ("qwen2", "llama_3")
+MOST_TILES = 1000  # more is a mistake in a configuration: the published limit is 12
 _PART_KEYS = {"llm": ("text_config", "llm_cfg"), "vision_tower": ("vision_config", "vision_tower_cfg")}
 
 
@@ -83,10 +84,10 @@ def is_single_file(folder: Path) -> bool:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises CheckpointError naming the file when there is none or it can't be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing; is the download complete?") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}; is the download complete?") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds {type(content).__name__}; expected a JSON object")
@@ -134,27 +135,42 @@ def parse_config(raw: dict[str, Any], llm: dict[str, Any]) -> CheckpointConfig:
     if template not in TEMPLATES:
         raise CheckpointError(f"chat_template {template!r} is unknown; known: {', '.join(TEMPLATES)}")
     tiles = _int(raw, "min_tiles", 1), _int(raw, "max_tiles", 12)
-    if not 1 <= tiles[0] <= tiles[1]:
-        raise CheckpointError(f"min_tiles {tiles[0]} and max_tiles {tiles[1]} are no range; expected 1 <= min_tiles <= max_tiles")
+    if not 1 <= tiles[0] <= tiles[1] <= MOST_TILES:
+        raise CheckpointError(
+            f"min_tiles {tiles[0]} and max_tiles {tiles[1]} are no range; expected 1 <= min_tiles <= max_tiles <= {MOST_TILES}"
+        )
+    frames, fps = _int(raw, "num_video_frames", 8) or 8, float(raw.get("fps") or 0.0)
+    if not 1 <= frames <= 4096 or not 0 <= fps < 1e6:
+        raise CheckpointError(f"num_video_frames {frames} and fps {fps}: expected 1 to 4096 frames, and 0 or more a second")
+    resize_to = _int(raw, "s2_resize_output_to_scale_idx", -1 if mode == "dynamic_s2" else 0)
+    if mode in ("s2", "dynamic_s2"):
+        _check_scales(scales, resize_to)
     end = "" if older else "\n"  # trap 5: the older encoders append nothing
     return CheckpointConfig(
         projector=_projector_type(raw),
         image_aspect_ratio=mode,
         select_layer=_int(raw, "mm_vision_select_layer", -2),
-        num_video_frames=_int(raw, "num_video_frames", 8) or 8,
+        num_video_frames=frames,
         prompt_profile=raw.get("nvila_edge_prompt_profile", "navila"),
         raw=raw,
-        fps=float(raw.get("fps") or 0.0),
+        fps=fps,
         min_tiles=tiles[0],
         max_tiles=tiles[1],
         scales=scales if mode in ("s2", "dynamic_s2") else (),
         max_split_px=_int(raw, "s2_max_split_size", scales[0] if scales else 0),
-        resize_to_scale=_int(raw, "s2_resize_output_to_scale_idx", -1 if mode == "dynamic_s2" else 0),
+        resize_to_scale=resize_to,
         column_major=older,
         template=template,
         image_encoder=_media_encoder(raw, "image_encoder", end),
         video_encoder=_media_encoder(raw, "video_encoder", end),
     )
+
+
+def _check_scales(scales: tuple[int, ...], resize_to: int) -> None:
+    if min(scales) < 1 or max(scales) > 16384 or list(scales) != sorted(scales):
+        raise CheckpointError(f"s2_scales {scales}: expected pixels from small to large, for example 448,896,1344")
+    if not -len(scales) <= resize_to < len(scales):
+        raise CheckpointError(f"s2_resize_output_to_scale_idx {resize_to}: there are {len(scales)} scales")
 
 
 def is_older_generation(llm: dict[str, Any]) -> bool:
@@ -198,4 +214,7 @@ def _media_encoder(raw: dict[str, Any], key: str, end: str) -> MediaEncoder:
         raise CheckpointError(f"{key} {target!r} is unknown; known: BasicImageEncoder, BasicVideoEncoder, TSPVideoEncoder")
     if target == "TSPVideoEncoder" and (not pools or min(map(min, pools)) < 1):
         raise CheckpointError(f"{key}: a TSPVideoEncoder needs pool_sizes of at least 1, for example [[8, 1, 1]]; found {pools}")
+    texts = [fields.get(name) for name in ("start_tokens", "end_tokens", "sep_tokens")]
+    if not all(text is None or isinstance(text, str) for text in texts):
+        raise CheckpointError(f"{key}: start_tokens, end_tokens and sep_tokens are {texts}; expected texts")
     return MediaEncoder(fields.get("start_tokens") or "", fields.get("end_tokens", end) or "", fields.get("sep_tokens") or "", pools)

@@ -20,8 +20,12 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or not 0 < self.top_p <= 1:
-            raise ValueError(f"temperature {self.temperature} and top_p {self.top_p}: expected temperature >= 0 and 0 < top_p <= 1")
+        if not (self.temperature == 0 or 1e-3 <= self.temperature <= 1e3) or not 0 < self.top_p <= 1:
+            raise ValueError(
+                f"temperature {self.temperature} and top_p {self.top_p}: expected temperature 0 or 0.001 to 1000, and 0 < top_p <= 1"
+            )
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed {self.seed}: expected 0 to 2^63 - 1")
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,18 @@ def pad(sequences_TH: Sequence[Tensor], side: str) -> Padded:
 
 @torch.no_grad()
 def answers(llm: LanguageModel, batch: Padded, stops: Sequence[int], max_new_tokens: int, sampling: Sampling) -> Iterator[list[int | None]]:
-    """One token a row and step, None for rows that have ended; left-padded batch. Ends when every row has, or after max_new_tokens."""
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens {max_new_tokens} must be at least 1")
+    """One token a row and step, None for rows that have ended; left-padded batch. Ends when every row has, after max_new_tokens, or where the model has
+    no more positions.
+
+    Raises ValueError when logits are not finite: damaged weights, or a dtype that overflows.
+    """
+    if not isinstance(max_new_tokens, int) or max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens is {max_new_tokens!r}; it must be a whole number, at least 1")
+    room = int(llm.config.max_position_embeddings) - batch.embeds.shape[1]  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(sampling.seed)
     embeds, mask, positions, cache = batch.embeds, batch.mask, batch.positions, None
     going = [True] * len(embeds)
-    for _ in range(max_new_tokens):
+    for _ in range(min(max_new_tokens, room + 1)):
         output = llm(
             inputs_embeds=embeds, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
         )
@@ -70,6 +79,8 @@ def answers(llm: LanguageModel, batch: Padded, stops: Sequence[int], max_new_tok
 
 
 def _choose(logits_BV: Tensor, sampling: Sampling, generator: torch.Generator) -> list[int]:
+    if not torch.isfinite(logits_BV).all():
+        raise ValueError("the model's logits are not finite: the weights are damaged, or float16 overflows (try dtype bfloat16 or float32)")
     if sampling.temperature == 0:
         return logits_BV.argmax(-1).tolist()
     probabilities = (logits_BV / sampling.temperature).softmax(-1)

@@ -1,62 +1,63 @@
-"""Opening a checkpoint: find the folder, read what it says, build the model without memory, check every tensor, then read."""
+"""Making a model of an opened checkpoint: built without memory, every configuration and tensor checked, then read."""
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from nvila_edge.model import lora
-from nvila_edge.model.checkpoint import (
-    PARTS,
-    CheckpointConfig,
-    CheckpointError,
-    checkpoint_folder,
-    is_single_file,
-    part_config,
-    read_config,
-)
-from nvila_edge.model.projector import projector_layers
+from nvila_edge.model.checkpoint import CheckpointConfig, CheckpointError, part_config, read_json
+from nvila_edge.model.opening import Opened, opened
+from nvila_edge.model.projector_layout import projector_layout
 from nvila_edge.model.tokens import ChatTokenizer
-from nvila_edge.model.weights import StoredTensor, check, fill, part_tensors
+from nvila_edge.model.weights import StoredTensor, check, fill
 
 if TYPE_CHECKING:
     from nvila_edge.model.nvila import NVILA
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_TOWERS = ("siglip_vision_model", "siglip")
+_MOST_LAYERS = 1000
 
 
 def load(kind: type[NVILA], path_or_hub_id: str | Path, dtype: str | None, device: str | None) -> NVILA:
     """See NVILA.from_pretrained."""
+    dtype = str(dtype).removeprefix("torch.") if isinstance(dtype, torch.dtype) else dtype
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f"dtype {dtype!r} is unknown; allowed: {', '.join(DTYPES)} or None")
-    folder = local_folder(path_or_hub_id)
-    adapter = next((one for one in (folder, folder / "model") if lora.is_adapter(one)), None)
-    folder = checkpoint_folder(local_folder(lora.base_folder(adapter)) if adapter else folder)
-    config = read_config(folder)
-    model = _built(kind, config, folder)
-    model.tokenizer_folder = folder if is_single_file(folder) else folder / "llm"
-    model.tokenizer = ChatTokenizer.from_folder(model.tokenizer_folder, config.template)
-    stored = {part: part_tensors(folder, part) for part in PARTS}
-    if adapter:
-        stored = lora.merged(stored, adapter)
-    _fill(model, stored, folder, DTYPES[dtype] if dtype else None)
-    return model.eval().to(device or "cpu")
+    place = usable_device(device or "cpu")
+    found = opened(path_or_hub_id)
+    model = skeleton(kind, found)
+    _fill(model, found.stored, found.folder, DTYPES[dtype] if dtype else None)
+    return model.eval().to(place)
 
 
-def _built(kind: type[NVILA], config: CheckpointConfig, folder: Path) -> NVILA:
-    """The model without weights. Raises CheckpointError for configurations of which none can be made."""
+def usable_device(name: str) -> torch.device:
+    """The torch device. Raises ValueError when it is unknown or not there."""
     try:
-        with torch.device("meta"):
-            projector_layers(config.projector, 12, 12, column_major=False)
+        torch.zeros(1, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
+
+
+def skeleton(kind: type[NVILA], found: Opened) -> NVILA:
+    """The model with its tokenizer, without weights. Raises CheckpointError for configurations of which none can be made, or that say what we would not do."""
+    folder, config = found.folder, found.config
+    vision, llm = part_config(folder, "vision_tower"), part_config(folder, "llm")
+    _check_tower(folder, config, vision)
+    for part, described, name in (("vision_tower", vision, "encoder.layers"), ("llm", llm, "model.layers")):
+        _check_depth(folder, part, described, found.stored[part], name)
+    try:
+        projector_layout(config.projector, 12, 12)
     except ValueError as error:
         raise CheckpointError(f"{folder / 'config.json'}, mm_projector_type: {error}") from error
     try:
         with torch.device("meta"):
-            model = kind.from_configs(config, part_config(folder, "vision_tower"), part_config(folder, "llm"))
+            model = kind.from_configs(config, vision, llm)
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
     except Exception as error:  # noqa: BLE001  transformers' configurations raise their own kinds, and modules whatever a bad size leads to
@@ -64,27 +65,64 @@ def _built(kind: type[NVILA], config: CheckpointConfig, folder: Path) -> NVILA:
     channels, given = int(model.vision_tower.config.hidden_size) * (len(config.scales) or 1), config.raw.get("mm_hidden_size")
     if given and int(given) != channels:
         raise CheckpointError(f"{folder / 'config.json'}: mm_hidden_size is {given}; expected {channels} of the tower and its scales")
+    model.tokenizer_folder = found.tokenizer_folder
+    model.tokenizer = _tokenizer(found.tokenizer_folder, config.template, model.llm.get_input_embeddings().weight.shape[0])
     return model
 
 
-def local_folder(path_or_hub_id: str | Path) -> Path:
-    """The folder itself, or a hub repository's snapshot (downloaded once, kept in the hub's cache). Raises CheckpointError when there is neither."""
-    path = Path(path_or_hub_id).expanduser()
-    if path.exists():
-        return path
-    if not isinstance(path_or_hub_id, str) or not _HUB_ID.fullmatch(path_or_hub_id) or path.parent.is_dir():
-        raise CheckpointError(
-            f"{path} does not exist; expected a checkpoint folder, or a hub id such as Efficient-Large-Model/NVILA-Lite-2B"
-        )
-    from huggingface_hub import snapshot_download
+def _check_tower(folder: Path, config: CheckpointConfig, vision: dict[str, Any]) -> None:
+    """Only SigLIP on all its patches, normalised by 0.5, is what we run: anything else would answer nonsense without a word."""
+    kind, feature = vision.get("model_type", _TOWERS[0]), config.raw.get("mm_vision_select_feature") or "cls_patch"
+    if kind not in _TOWERS:
+        raise CheckpointError(f"{folder}: the vision tower has model_type {kind!r}; known: {', '.join(_TOWERS)}")
+    if feature != "cls_patch":
+        raise CheckpointError(f"{folder / 'config.json'}: mm_vision_select_feature is {feature!r}; known: 'cls_patch' (all patches)")
+    path, size = folder / "vision_tower" / "preprocessor_config.json", vision.get("image_size")
+    wanted = read_json(path) if path.is_file() else {}
+    for key in ("image_mean", "image_std"):
+        if wanted.get(key, [0.5] * 3) != [0.5] * 3:
+            raise CheckpointError(f"{path}: {key} is {wanted[key]}; SigLIP's is [0.5, 0.5, 0.5]")
+    given = wanted.get("size")
+    if isinstance(given, dict) and {given.get("height", size), given.get("width", size)} != {size}:
+        raise CheckpointError(f"{path}: size is {given}; the tower's image_size is {size}")
+    _check_scales(folder, config, size)
 
-    try:
-        return Path(snapshot_download(path_or_hub_id))
-    except Exception as error:  # noqa: BLE001  the hub's own errors, its HTTP library's, and the system's
+
+def _check_scales(folder: Path, config: CheckpointConfig, size: Any) -> None:
+    scales, mode = config.scales, config.image_aspect_ratio
+    if mode == "dynamic_s2":
+        fits = scales[0] == size and all(scale % scales[0] == 0 for scale in scales)
+    else:
+        fits = all(scale // math.ceil(scale / config.max_split_px) == size for scale in scales)
+    if not fits:
         raise CheckpointError(
-            f"{path_or_hub_id} is no folder here, and cannot be fetched from the hub: {str(error).split(chr(10), 1)[0]}. "
-            "Is the name right, is the network up, does the repository ask for a login (hf auth login)?"
-        ) from error
+            f"{folder / 'config.json'}: s2_scales {','.join(map(str, scales))} in mode {mode} do not fit a tower of {size} px; expected multiples of it"
+        )
+
+
+def _check_depth(folder: Path, part: str, described: dict[str, Any], stored: dict[str, StoredTensor], name: str) -> None:
+    """The files may hold fewer layers than the model has (those that are never run), not more."""
+    layers = described.get("num_hidden_layers")
+    if not isinstance(layers, int) or not 0 < layers <= _MOST_LAYERS:
+        raise CheckpointError(f"{folder}: {part} has num_hidden_layers {layers!r}; expected 1 to {_MOST_LAYERS}")
+    indices = [int(match[1]) for key in stored if (match := re.match(rf"{re.escape(name)}\.(\d+)\.", key))]
+    if max(indices, default=0) >= layers:
+        raise CheckpointError(f"{folder}: {part} stores {max(indices) + 1} layers, its config.json says num_hidden_layers {layers}")
+
+
+def _tokenizer(folder: Path, template: str, rows: int) -> ChatTokenizer:
+    """The tokenizer, when the embedding has a row for everything that text can become (media tokens lie beyond it, trap 3)."""
+    try:
+        tokenizer = ChatTokenizer.from_folder(folder, template)
+    except ValueError as error:
+        raise CheckpointError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from error
+    words = tokenizer.tokenizer.get_vocab_size(with_added_tokens=False)
+    largest = max(*tokenizer.stops, tokenizer.newline, words - 1)
+    if largest >= rows:
+        raise CheckpointError(
+            f"{folder}: its tokenizer has ids up to {largest}, the token embedding {rows} rows; they belong to different models"
+        )
+    return tokenizer
 
 
 def _fill(model: NVILA, stored: dict[str, dict[str, StoredTensor]], folder: Path, dtype: torch.dtype | None) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from nvila_edge.model.checkpoint import PARTS, CheckpointError, read_json
-from nvila_edge.model.weights import StoredTensor, safetensors_tensors, torch_tensors
+from nvila_edge.model.weights import FLOATS, StoredTensor, safetensors_tensors, torch_tensors
 
 _CONFIG = "adapter_config.json"
 _ROWS = 1024
@@ -49,6 +49,8 @@ def merged(base: dict[str, dict[str, StoredTensor]], adapter: Path) -> dict[str,
     """The base's tensors by part, with the adapter's changes. Raises CheckpointError for what doesn't fit the base."""
     config = _checked_config(adapter / _CONFIG)
     pairs, others = _sorted(_adapter_tensors(adapter))
+    if not pairs and not others:
+        raise CheckpointError(f"{adapter} holds an adapter without a single tensor; is the download complete?")
     whole = adapter / "non_lora_trainables.bin"
     result = {part: dict(tensors) for part, tensors in base.items()}
     for name, value in {**(torch_tensors(whole) if whole.is_file() else {}), **others}.items():
@@ -57,6 +59,10 @@ def merged(base: dict[str, dict[str, StoredTensor]], adapter: Path) -> dict[str,
     for pair in pairs:
         part, own = _place(f"{pair.layer}.weight", base, pair.a.origin)
         weight, rank = result[part][own], pair.a.shape[0]
+        if rank < 1 or not {pair.a.dtype, pair.b.dtype} <= set(FLOATS):
+            raise CheckpointError(
+                f"{pair.a.origin}: expected factors of rank 1 or more as floats, found rank {rank}, {pair.a.dtype} and {pair.b.dtype}"
+            )
         if (pair.b.shape[0], *pair.a.shape[1:]) != weight.shape or pair.b.shape[1:] != (rank,):
             raise CheckpointError(
                 f"{pair.a.origin}: expected a pair for {list(weight.shape)}, found {list(pair.a.shape)} and {list(pair.b.shape)}"
@@ -72,8 +78,15 @@ def _checked_config(path: Path) -> dict[str, Any]:
             raise CheckpointError(
                 f"{path}: {key} is {config[key]!r}; only LoRA adapters of Linear layers can be merged, expected {expected[0]!r}"
             )
-    if not isinstance(config.get("lora_alpha"), int | float):
+    if not isinstance(config.get("lora_alpha"), int | float) or isinstance(config.get("lora_alpha"), bool):
         raise CheckpointError(f"{path}: lora_alpha is {config.get('lora_alpha')!r}; expected a number")
+    patterns = config.get("alpha_pattern") or {}
+    try:
+        good = all(isinstance(value, int | float) and re.compile(pattern) for pattern, value in patterns.items())
+    except (re.error, AttributeError, TypeError):
+        good = False
+    if not good:
+        raise CheckpointError(f"{path}: alpha_pattern is {patterns!r}; expected regular expressions of layer names with numbers")
     return config
 
 

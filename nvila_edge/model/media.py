@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from PIL import Image
 
 from nvila_edge.model import s2, tiling
 from nvila_edge.model.arrays import concatenated
 from nvila_edge.model.checkpoint import MediaEncoder, MediaRules
-from nvila_edge.model.preprocess import pixels
+from nvila_edge.model.preprocess import checked_frame, pixels
 from nvila_edge.model.tokens import IMAGE_MARK
 from nvila_edge.model.video import pooled
 
@@ -61,7 +62,7 @@ class MediaTokens:
             tokens = [self._multi_scale(one) for one in tiled]
         else:
             tokens = list(self.single_tiles([one.tiles[0] for one in tiled]))
-        return [self._framed(block, self.rules.image_encoder) for block in tokens]
+        return [self.image_block(block) for block in tokens]
 
     def video_block(self, frames: Sequence[Any]) -> Any:
         """[k, H] of a whole video: one tile a frame, pooled when the checkpoint says so. Raises ValueError when pooling does not divide it."""
@@ -70,6 +71,17 @@ class MediaTokens:
         levels = [pooled(tokens, pool) for pool in encoder.pool_sizes] or [tokens]
         separator = [self.embed_text(encoder.separator)] if encoder.separator else []
         return concatenated([part for level in levels for part in (*(self._framed(frame, encoder) for frame in level), *separator)])
+
+    def frames(self, frames: Sequence[np.ndarray]) -> Any:
+        """[N, k, H] of uint8 [H, W, 3] frames, one tile each, without what stands around an image."""
+        whole = [checked_frame(frame) for frame in frames]
+        if self.rules.image_aspect_ratio == "pad":
+            return self.single_tiles([tiling.padded(Image.fromarray(frame)) for frame in whole])
+        return self.single_tiles(whole)
+
+    def image_block(self, tokens: Any) -> Any:
+        """Tokens [k, H] of one image with what stands around it."""
+        return self._framed(tokens, self.rules.image_encoder)
 
     def single_tiles(self, tiles: Sequence[Any]) -> Any:
         """[N, k, H] of images or arrays that are one tile each, whatever the mode. Arrays must be uint8 [H, W, 3]."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from nvila_edge.model import loading, saving, vision
@@ -17,6 +18,7 @@ from nvila_edge.model.generation import Padded, Sampling, answers, pad
 from nvila_edge.model.language import LanguageModel, language_model
 from nvila_edge.model.media import MediaTokens
 from nvila_edge.model.projector import Projector
+from nvila_edge.model.projector_layout import projector_layout, tokens_of
 from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK, ChatTokenizer
 
 
@@ -76,13 +78,14 @@ class NVILA(nn.Module):
     @torch.no_grad()
     def encode_frames(self, frames: Sequence[np.ndarray]) -> Tensor:
         """uint8 RGB frames -> tokens [N, k, hidden], one tile a frame, without the newline embedding."""
-        return self.media.single_tiles(frames)
+        return self.media.frames(frames)
 
     def prompt_ids(self, prompt: str, images: Sequence[Any] | None = None, video: Sequence[Any] | None = None) -> list[int]:
         """Token ids of one user turn and the generation prompt; a medium (in `dynamic` mode: a tile) has one id, NaVILA's is -200."""
         tokenizer = self._tokenizer()
-        _check_marks(prompt, images or (), video or ())
-        return tokenizer.ids(tokenizer.prompt(self.media.marks(prompt, images or ())))
+        images = _listed(images, "images")
+        _check_marks(prompt, images, _listed(video, "video"))
+        return tokenizer.ids(tokenizer.prompt(self.media.marks(prompt, images)))
 
     @torch.no_grad()
     def embed_prompt(self, prompt: str, images: Sequence[Any] | None = None, video: Sequence[Any] | None = None) -> Tensor:
@@ -91,11 +94,11 @@ class NVILA(nn.Module):
         Raises ValueError when the marks in the prompt do not match the media given, for images that are no 8-bit stills, and for a sequence that is
         longer than the language model's positions.
         """
-        images, video = list(images) if images is not None else [], list(video) if video is not None else []
+        images, video = _listed(images, "images"), _listed(video, "video")
         _check_marks(prompt, images, video)
         chunks = self._tokenizer().prompt(self.media.marks(prompt, images))
         known = sum(len(chunk.ids) for chunk in chunks)
-        self._check_length(known)
+        self._check_length(known + self._least_positions(images, video))
         blocks = iter(self.media.image_blocks(images) if images else ())
         parts: list[Tensor] = []
         for chunk in chunks:
@@ -118,6 +121,12 @@ class NVILA(nn.Module):
     def _tokenizer(self) -> ChatTokenizer:
         assert self.tokenizer is not None
         return self.tokenizer
+
+    def _least_positions(self, images: Sequence[Any], video: Sequence[Any]) -> int:
+        """At least so many positions the media take: known before anything is encoded, which can take minutes."""
+        tower = self.vision_tower
+        tile = tokens_of(projector_layout(self.config.projector, 12, 12), (tower.image_size // int(tower.config.patch_size)) ** 2)  # type: ignore[arg-type]
+        return tile * (len(images) + (0 if self.config.video_encoder.pool_sizes else len(video)))
 
     def _check_length(self, length: int) -> None:
         limit = int(self.llm.config.max_position_embeddings)
@@ -172,14 +181,25 @@ class NVILA(nn.Module):
         return [tokenizer.decode(row) for row in ids]
 
     def _batch(self, turns: Sequence[Turn], side: str) -> Padded:
+        if not turns:
+            raise ValueError("no turns were given; give at least one")
         return pad([self.embed_prompt(turn.prompt, turn.images, turn.video) for turn in turns], side)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes the published layout: config.json, llm/ (with tokenizer), vision_tower/, mm_projector/, as safetensors."""
-        saving.save(self, Path(folder))
+        saving.save(self, Path(folder).expanduser())
+
+
+def _listed(media: Sequence[Any] | None, name: str) -> list[Any]:
+    """The media as a list. Raises ValueError for a single picture where several are expected."""
+    if isinstance(media, Image.Image) or (isinstance(media, np.ndarray) and media.ndim == 3):
+        raise ValueError(f"{name} is one picture; expected a list: {name}=[picture]")
+    return list(media) if media is not None else []
 
 
 def _check_marks(prompt: str, images: Sequence[Any], video: Sequence[Any]) -> None:
+    if not isinstance(prompt, str):
+        raise ValueError(f"the prompt is {type(prompt).__name__}; expected text")
     marks, given = (prompt.count(IMAGE_MARK), prompt.count(VIDEO_MARK)), (len(images), 1 if len(video) else 0)
     if marks != given:
         raise ValueError(

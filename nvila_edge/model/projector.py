@@ -6,12 +6,12 @@ Shapes: N frames or tiles, P patches, C channels, H hidden. `layers.K` is the in
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from nvila_edge.model.projector_layout import COLUMN_MAJOR, Layer, projector_layout
 
 
 class SpaceToChannel(nn.Module):
@@ -77,56 +77,21 @@ class PerceiverResampler(nn.Module):
         return tokens
 
 
-def _mlp(widths: list[int], norms: bool) -> list[nn.Module]:
-    """Linear layers through these widths with GELU between, and (norms) a LayerNorm before every one but the last."""
-    layers: list[nn.Module] = []
-    last = len(widths) - 2
-    for index, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
-        if norms and index < last:
-            layers.append(nn.LayerNorm(before))
-        layers.append(nn.Linear(before, after))
-        if index < last:
-            layers.append(nn.GELU())
-    return layers
-
-
-def _downsample_2x2(channels: int, hidden: int, column_major: bool) -> list[nn.Module]:
-    return [SpaceToChannel(2, 2, column_major), *_mlp([4 * channels, hidden, hidden], norms=True)]
-
-
-def _downsample_3x3(widths: Callable[[int, int], list[int]]) -> Callable[[int, int, bool], list[nn.Module]]:
-    return lambda channels, hidden, _: [SpaceToChannel(3, 3), *_mlp([9 * channels, *widths(channels, hidden)], norms=True)]
-
-
-def _resampled(kind: type[TokenLearner] | type[PerceiverResampler], tokens: int) -> Callable[[int, int, bool], list[nn.Module]]:
-    return lambda channels, hidden, _: [kind(tokens, channels), nn.LayerNorm(channels), *_mlp([channels, hidden, hidden], norms=False)]
-
-
-# type -> (channels, hidden, column_major) -> layers. Table 1 of the paper compares mlp_downsample with TokenLearner and the Perceiver Resampler at
-# the same number of tokens: 16 x 16 for a 448 pixel tile. mlp_downsample_8x2 is ours: of an 8 x 8 grid it leaves four column tokens, each a bearing.
-PROJECTORS: dict[str, Callable[[int, int, bool], list[nn.Module]]] = {
-    "identity": lambda channels, hidden, _: [nn.Identity()],
-    "linear": lambda channels, hidden, _: [nn.Linear(channels, hidden)],
-    "mlp_downsample": _downsample_2x2,
-    "mlp_downsample_2x2_fix": lambda channels, hidden, _: _downsample_2x2(channels, hidden, column_major=False),
-    "mlp_downsample_3x3_fix": _downsample_3x3(lambda c, h: [3 * c, h, h]),
-    "mlp_downsample_3x3_s2": _downsample_3x3(lambda c, h: [3 * c, c, c // 3, h, h]),
-    "mlp_downsample_3x3_s2_new": _downsample_3x3(lambda c, h: [4 * c, 2 * c, c, c // 3, h, h]),
-    "mlp_downsample_8x2": lambda channels, hidden, _: [SpaceToChannel(8, 2), *_mlp([16 * channels, hidden, hidden], norms=True)],
-    "token_learner": _resampled(TokenLearner, 256),
-    "perceiver_resampler": _resampled(PerceiverResampler, 256),
-}
-_MLP_GELU = re.compile(r"mlp(\d+)x_gelu")
-
-
-def projector_layers(kind: str, channels: int, hidden: int, column_major: bool) -> nn.Sequential:
-    """The layers of a projector type. Raises ValueError for an unknown one."""
-    depth = _MLP_GELU.fullmatch(kind)
-    if depth and int(depth[1]) >= 1:
-        return nn.Sequential(*_mlp([channels, *[hidden] * int(depth[1])], norms=False))
-    if kind not in PROJECTORS:
-        raise ValueError(f"unknown projector type {kind!r}; known: {', '.join(sorted(PROJECTORS))}, mlpNx_gelu")
-    return nn.Sequential(*PROJECTORS[kind](channels, hidden, column_major))
+def _module(layer: Layer, column_major: bool) -> nn.Module:
+    match layer.kind:
+        case "downsample":
+            return SpaceToChannel(*layer.sizes, column_major=column_major)
+        case "norm":
+            return nn.LayerNorm(*layer.sizes)
+        case "linear":
+            return nn.Linear(*layer.sizes)
+        case "gelu":
+            return nn.GELU()
+        case "token_learner":
+            return TokenLearner(*layer.sizes)
+        case "perceiver_resampler":
+            return PerceiverResampler(*layer.sizes)
+    return nn.Identity()
 
 
 class Projector(nn.Module):
@@ -135,7 +100,8 @@ class Projector(nn.Module):
     def __init__(self, kind: str, channels: int, hidden: int, column_major: bool = False) -> None:
         super().__init__()
         self.kind = kind
-        self.layers = projector_layers(kind, channels, hidden, column_major)
+        layout = projector_layout(kind, channels, hidden)
+        self.layers = nn.Sequential(*(_module(layer, column_major and kind == COLUMN_MAJOR) for layer in layout))
 
     def forward(self, x_NPC: Tensor) -> Tensor:
         return self.layers(x_NPC)

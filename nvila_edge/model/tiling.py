@@ -65,7 +65,7 @@ def best_grid(width: int, height: int, tile_px: int, minimum: int, maximum: int)
     """
     if not 1 <= minimum <= maximum:
         raise ValueError(f"tile counts {minimum}..{maximum} are not a range; expected 1 <= min_tiles <= max_tiles")
-    grids = {(i, j) for i in range(1, maximum + 1) for j in range(1, maximum + 1) if minimum <= i * j <= maximum}
+    grids = {(i, j) for i in range(1, maximum + 1) for j in range(1, maximum // i + 1) if minimum <= i * j}
     best, smallest = (1, 1), float("inf")
     for columns, rows in sorted(grids, key=lambda grid: (grid[0] * grid[1], grid)):
         difference = abs(width / height - columns / rows)

@@ -84,7 +84,13 @@ class ChatTokenizer:
         return ChatTokenizer(tokenizer, template)
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text, nothing added."""
+        """Ids of a text, nothing added. Raises ValueError for what is no Unicode text (half a surrogate pair, from bytes that are not UTF-8)."""
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"the text is not valid Unicode at character {error.start}; type it again, or save the file as UTF-8"
+            ) from error
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: list[int]) -> str:

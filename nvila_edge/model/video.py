@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from nvila_edge.model.arrays import Array
 from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK
 
+MOST_FRAMES = 4096  # more than any published model reads
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
@@ -20,8 +21,12 @@ def frame_indices(count: int, wanted: int, video_fps: float = 0.0, fps: float = 
     """Which of `count` frames are looked at: `wanted` evenly from first to last (duplicates possible), or with fps > 0 one every 1/fps s, at most `wanted`."""
     if count < 1:
         return []
-    if fps > 0 and video_fps > 0:
-        indices = np.arange(0, count, video_fps / fps).round().astype(int).clip(0, count - 1)
+    if not 1 <= wanted <= MOST_FRAMES or not 0 <= fps < math.inf:
+        raise ValueError(
+            f"{wanted} frames at {fps} a second are wanted of a video; expected 1 to {MOST_FRAMES} frames, and 0 or more a second"
+        )
+    if fps > 0 and 0 < video_fps < math.inf:
+        indices = np.arange(0, count, video_fps / min(fps, video_fps)).round().astype(int).clip(0, count - 1)
         if len(indices) <= wanted:
             return indices.tolist()
     return np.linspace(0, count - 1, wanted).round().astype(int).tolist()

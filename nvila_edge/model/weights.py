@@ -20,7 +20,7 @@ from nvila_edge.model import awq
 from nvila_edge.model.checkpoint import CheckpointError, is_single_file, read_json
 
 _SAFETENSORS_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I16": torch.int16}
-_FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 # Beside a model's weights lie files of its training, of adapters, and TinyChat's calibration of the tower: none of them holds the weights.
 _OTHER_FILES = (
     "adapter_model.safetensors", "adapter_model.bin", "non_lora_trainables.bin", "training_args.bin", "optimizer.pt", "scheduler.pt",
@@ -69,7 +69,7 @@ def check(module: nn.Module, stored: dict[str, StoredTensor], where: str, option
         expected, found = list(wanted[name].shape), stored[name]
         if tuple(expected) != found.shape:
             raise CheckpointError(f"{found.origin}: expected shape {expected} for {name} by the configuration, found {list(found.shape)}")
-        if found.dtype not in _FLOATS:
+        if found.dtype not in FLOATS:
             raise CheckpointError(
                 f"{found.origin}: expected {name} as float32, bfloat16 or float16, found another dtype (quantised weights?)"
             )
@@ -111,6 +111,9 @@ def _files(folder: Path) -> tuple[list[Path], list[Path]]:
         if not isinstance(listed, dict) or not all(isinstance(name, str) for name in listed.values()):
             raise CheckpointError(f"{index} has no weight_map of tensor names to files; is the download complete?")
         shards = sorted(set(listed.values()))
+        outside = [name for name in shards if Path(name).is_absolute() or ".." in Path(name).parts]
+        if outside:
+            raise CheckpointError(f"{index} names {outside[0]}, which lies outside of {folder}; expected files of that folder")
         missing = [name for name in shards if not (folder / name).is_file()]
         if missing:
             raise CheckpointError(f"{folder / missing[0]} is missing: {index.name} lists {len(shards)} files, {len(missing)} are not there")
@@ -128,6 +131,8 @@ def _is_other(file: Path) -> bool:
 
 
 def _unreadable(path: Path, error: object) -> CheckpointError:
+    if path.is_file() and path.stat().st_size < 1024 and path.read_bytes().startswith(b"version https://git-lfs"):
+        return CheckpointError(f"{path} is a Git LFS pointer, not the file itself; fetch it with: git lfs pull")
     what = f"{path.stat().st_size} bytes are there" if path.is_file() else "a folder" if path.is_dir() else "a link to nothing"
     return CheckpointError(f"{path} cannot be read: {error}; is the download complete ({what})?")
 
@@ -149,7 +154,7 @@ def safetensors_tensors(path: Path) -> dict[str, StoredTensor]:
 
 
 def _read(handle: safe_open, path: Path, name: str, stored: torch.dtype | None, dtype: torch.dtype | None, own: bool = False) -> Tensor:
-    if not own and (dtype in (stored, None) or stored not in _FLOATS):
+    if not own and (dtype in (stored, None) or stored not in FLOATS):
         return handle.get_tensor(name)  # stays mapped
     with safe_open(path, "pt") as once:  # a mapping of its own, so that the pages of the original go away with it
         value = once.get_tensor(name)
@@ -183,7 +188,7 @@ def _torch_state(path: Path) -> dict[str, Tensor]:
 
 
 def _torch_read(path: Path, name: str, value: Tensor, dtype: torch.dtype | None, own: bool = False) -> Tensor:
-    if not own and (dtype in (value.dtype, None) or value.dtype not in _FLOATS):
+    if not own and (dtype in (value.dtype, None) or value.dtype not in FLOATS):
         return value
     source = _torch_state(path)[name] if zipfile.is_zipfile(path) else value  # as for safetensors: the pages go away with the mapping
     return source if dtype is None else source.to(dtype)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from nvila_edge import NVILA
 from nvila_edge.model import weights
+from nvila_edge.training.tokenizer import save_tokenizer, train_tokenizer
 from tests.tiny import save_tiny_checkpoint
 
 
@@ -86,7 +87,7 @@ def test_config_json_with_what_nobody_knows(folder, values, message):
         ("llm/config.json", {"hidden_size": "wide"}, "describe no model that can be built.*hidden_size"),
         ("llm/config.json", {"intermediate_size": 512}, r"model.safetensors, key model.layers.\d.mlp.\w+.weight: expected shape .*512.* found .*256"),
         ("vision_tower/config.json", {"num_hidden_layers": 3}, "vision_tower lacks 16 tensors, the first is encoder.layers.2.layer_norm1.bias"),
-        ("vision_tower/config.json", {"image_size": 64}, r"position_embedding.weight: expected shape \[16, 64\].*found \[64, 64\]"),
+        ("vision_tower/config.json", {"image_size": 64}, "preprocessor_config.json: size is .*128.*; the tower's image_size is 64"),
     ],
 )  # fmt: skip
 def test_a_parts_configuration_that_does_not_fit(folder, file, values, message):
@@ -208,7 +209,7 @@ def test_torch_files_of_the_old_kind_open(tiny, tmp_path):
     assert np.array_equal(NVILA.from_pretrained(tmp_path / "old").logits("Go"), NVILA.from_pretrained(tiny).logits("Go"))
 
 
-@pytest.mark.parametrize("dtype", ["float8", "fp16", torch.float16])
+@pytest.mark.parametrize("dtype", ["float8", "fp16", torch.float64])
 def test_a_dtype_that_is_unknown(folder, dtype):
     refused(folder, "dtype .* is unknown; allowed: float32, bfloat16, float16 or None", dtype=dtype)
 
@@ -240,3 +241,52 @@ def test_marks_and_images_that_differ_in_number(tiny, prompt, count):
 def test_a_sequence_longer_than_the_model_allows(tiny):
     with pytest.raises(ValueError, match=r"the prompt has \d{4,} positions with its media; the model allows 8192"):
         NVILA.from_pretrained(tiny).logits("sofa " * 9000)
+
+
+def test_torchs_own_names_of_dtypes_are_taken(tiny):
+    assert next(NVILA.from_pretrained(tiny, dtype=torch.bfloat16).parameters()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "message"),
+    [
+        ("vision_tower/config.json", {"model_type": "clip_vision_model"}, "model_type 'clip_vision_model'; known: siglip_vision_model"),
+        ("vision_tower/preprocessor_config.json", {"image_mean": [0.48, 0.45, 0.4]}, r"image_mean is \[0.48.*SigLIP's is \[0.5"),
+        ("config.json", {"mm_vision_select_feature": "patch"}, "mm_vision_select_feature is 'patch'"),
+        ("config.json", {"image_aspect_ratio": "dynamic_s2", "s2_scales": "448,896"}, "do not fit a tower of 128 px"),
+        ("config.json", {"image_aspect_ratio": "dynamic_s2", "s2_scales": "0,0"}, "expected pixels from small to large"),
+        ("config.json", {"image_aspect_ratio": "dynamic_s2", "s2_scales": "128,256", "s2_resize_output_to_scale_idx": 9}, "there are 2 scales"),
+        ("vision_tower/config.json", {"num_hidden_layers": 1}, "stores 2 layers, its config.json says num_hidden_layers 1"),
+        ("vision_tower/config.json", {"num_hidden_layers": 10**6}, "expected 1 to 1000"),
+        ("config.json", {"max_tiles": 10**6}, "are no range"),
+        ("config.json", {"num_video_frames": -3}, "expected 1 to 4096 frames"),
+        ("config.json", {"mm_projector_cfg": {"mm_projector_type": 5}}, "unknown projector type 5"),
+        ("config.json", {"image_encoder": {"end_tokens": 5}}, "expected texts"),
+    ],
+)
+def test_what_would_silently_mean_another_model_is_refused(folder, file, values, message):
+    rewrite(folder / file, **values)
+    refused(folder, message)
+
+
+def test_a_tokenizer_of_another_model_is_refused(folder):
+    save_tokenizer(train_tokenizer([chr(9000 + i) * 3 for i in range(900)], 1200), folder / "llm")
+    refused(folder, "ids up to .*they belong to different models")
+
+
+def test_weights_that_are_not_finite_give_no_answer(tiny):
+    model = NVILA.from_pretrained(tiny)
+    torch.nn.init.constant_(model.llm.lm_head.weight, float("nan"))
+    with pytest.raises(ValueError, match="logits are not finite"):
+        model.generate("Go")
+
+
+def test_one_picture_where_a_list_belongs_is_named(tiny):
+    model = NVILA.from_pretrained(tiny)
+    with pytest.raises(ValueError, match=r"expected a list: images=\[picture\]"):
+        model.generate("<image>Go", images=np.zeros((8, 8, 3), np.uint8))
+    for wrong in (0, None, "3"):
+        with pytest.raises(ValueError, match="whole number"):
+            model.generate("Go", max_new_tokens=wrong)
+    with pytest.raises(ValueError, match="not valid Unicode"):
+        model.generate("Go \ud800")

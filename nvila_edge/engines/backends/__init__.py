@@ -7,18 +7,13 @@ from typing import Protocol
 import numpy as np
 
 from nvila_edge.engines.cache import KeyValueCache, NewKeyValues
+from nvila_edge.model.media import VisionEncoder
 
 BACKENDS = ("onnxruntime", "torch")
 
 
-class Backend(Protocol):
-    """Three calls over a vision and a language graph. Shapes: N frames, S pixels, k tokens, H hidden, T positions, C cache slots, K asked
-    rows.
-    """
-
-    def encode(self, pixels: np.ndarray) -> np.ndarray:
-        """float32 [N, 3, S, S] -> float32 [N, k, H]."""
-        ...
+class Backend(VisionEncoder, Protocol):
+    """Three calls over a vision and a language graph; `encode` is VisionEncoder's. Shapes: H hidden, T positions, C cache slots, K asked rows."""
 
     def prefill(
         self, embeds: np.ndarray, positions: np.ndarray, mask: np.ndarray, past: KeyValueCache, logit_positions: np.ndarray

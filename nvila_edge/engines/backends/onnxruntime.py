@@ -9,8 +9,8 @@ import numpy as np
 import onnxruntime
 
 from nvila_edge.engines.cache import KeyValueCache, NewKeyValues
-from nvila_edge.engines.manifest import LANGUAGE, VISION, BundleError
-from nvila_edge.engines.spec import EngineSpec
+from nvila_edge.engines.manifest import LANGUAGE, PROJECTOR, VISION, BundleError
+from nvila_edge.engines.spec import EngineSpec, VisionSpec
 
 
 def adds_int8_in_16_bits() -> bool:
@@ -47,21 +47,33 @@ def run(session: onnxruntime.InferenceSession, feed: dict[str, np.ndarray]) -> l
 
 
 class OnnxVision:
-    """The vision graph alone: pixels to tokens."""
+    """The vision graph alone (and the projector's, where that is one of its own). One tile at a time, so that its tokens never depend on its company."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def __init__(self, folder: Path, spec: VisionSpec, threads: int) -> None:
+        self.image_size = spec.image_size
         self._vision = open_session(folder / VISION, threads)
+        self._projector = open_session(folder / PROJECTOR, threads) if spec.scales > 1 else None
 
-    def encode(self, pixels: np.ndarray) -> np.ndarray:
-        """float32 [N, 3, S, S] -> float32 [N, k, H]; one frame at a time, so that a frame's tokens never depend on its company."""
-        return np.concatenate([run(self._vision, {"pixels": frame[None]})[0] for frame in pixels])
+    def encode(self, pixels_N3SS: np.ndarray) -> np.ndarray:
+        """float32 [N, 3, S, S] -> tokens float32 [N, k, H]; of models with one scale."""
+        assert self._projector is None
+        return self.features(pixels_N3SS)
+
+    def features(self, pixels_N3SS: np.ndarray) -> np.ndarray:
+        """float32 [N, 3, S, S] -> what the vision graph gives: features float32 [N, P, C] where the projector is a graph of its own."""
+        return np.concatenate([run(self._vision, {"pixels": tile[None]})[0] for tile in pixels_N3SS])
+
+    def project(self, features_NPC: np.ndarray) -> np.ndarray:
+        """Features of all scales float32 [N, P, K * C] -> tokens float32 [N, k, H]."""
+        assert self._projector is not None
+        return np.concatenate([run(self._projector, {"features": tile[None]})[0] for tile in features_NPC])
 
 
 class OnnxRuntimeBackend(OnnxVision):
-    """The protocol `Backend` over two sessions."""
+    """The protocol `Backend` over the sessions."""
 
     def __init__(self, folder: Path, spec: EngineSpec, threads: int) -> None:
-        super().__init__(folder, threads)
+        super().__init__(folder, spec.vision, threads)
         self._spec = spec
         self._language = open_session(folder / LANGUAGE, threads)
 

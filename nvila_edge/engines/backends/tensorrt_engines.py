@@ -11,11 +11,15 @@ from typing import Any
 from nvila_edge.engines.manifest import BundleError, Manifest
 from nvila_edge.engines.spec import EngineSpec
 
-ENGINES = {"vision": "vision.engine", "language": "language.engine"}
 ABOUT = "engines.json"
 MAX_TILES = 13  # 12 tiles and the thumbnail, the published limit of `dynamic` (facts/nvila.md section 1.4)
 MAX_TEXT_TOKENS = 1024  # instruction (448 at most), prompt and answer
 ShapeRange = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+
+
+def graphs_of(spec: EngineSpec) -> tuple[str, ...]:
+    """The bundle's graphs, by their names without ".onnx"; an engine has its graph's name."""
+    return ("vision", "projector", "language") if spec.vision.scales > 1 else ("vision", "language")
 
 
 def folder_of(bundle: Path, arch: str) -> Path:
@@ -38,10 +42,14 @@ class Shapes:
         return Shapes(max(spec.frames, MAX_TILES), most, most)
 
     def profiles(self, name: str, spec: EngineSpec) -> list[dict[str, ShapeRange]]:
-        """Optimisation profiles of "vision" or "language": input -> least, usual and largest shape."""
+        """Optimisation profiles of one of `graphs_of`: input -> least, usual and largest shape."""
+        vision = spec.vision
         if name == "vision":
-            size = spec.vision.image_size
-            return [{"pixels": ((1, 3, size, size), (1, 3, size, size), (self.frames, 3, size, size))}]
+            tile = (3, vision.image_size, vision.image_size)
+            return [{"pixels": ((1, *tile), (1, *tile), (self.frames, *tile))}]
+        if name == "projector":
+            tile = (vision.grid**2, vision.scales * vision.hidden)
+            return [{"features": ((1, *tile), (1, *tile), (self.frames, *tile))}]
         usual = min(self.positions, spec.frames * (spec.vision.tokens + 1) + 128)
         prefill = self._language(spec, (1, usual, self.positions), (0, usual // 2, self.past))
         return [prefill, self._language(spec, (1, 1, 1), (1, usual, self.past))]
@@ -63,13 +71,14 @@ class Shapes:
 
 
 def inputs_and_outputs(name: str, spec: EngineSpec) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """What the "vision" or "language" engine takes and gives: name -> (type as TensorRT calls it, shape with -1 where it varies)."""
+    """What the engine of one of `graphs_of` takes and gives: name -> (type as TensorRT calls it, shape with -1 where it varies)."""
     vision, language = spec.vision, spec.language
+    pixels = {"pixels": ("HALF", (-1, 3, vision.image_size, vision.image_size))}
+    tokens = {"tokens": ("HALF", (-1, vision.tokens, vision.out_hidden))}
     if name == "vision":
-        return {
-            "pixels": ("HALF", (-1, 3, vision.image_size, vision.image_size)),
-            "tokens": ("HALF", (-1, vision.tokens, vision.out_hidden)),
-        }
+        return pixels | (tokens if vision.scales == 1 else {"features": ("HALF", (-1, vision.grid**2, vision.hidden))})
+    if name == "projector":
+        return {"features": ("HALF", (-1, vision.grid**2, vision.scales * vision.hidden))} | tokens
     held = ("HALF", (1, language.kv_heads, -1, language.head_dim))
     kinds = [f"{kind}.{i}" for i in range(language.layers) for kind in ("key", "value")]
     return {
@@ -85,7 +94,7 @@ def inputs_and_outputs(name: str, spec: EngineSpec) -> dict[str, tuple[str, tupl
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """engines.json. `graphs`: SHA-256 of the bundle's ONNX files that the engines were built from."""
+    """engines.json. `graphs`: SHA-256 of the bundle's graphs that the engines were built from."""
 
     target: str
     version: str
@@ -112,6 +121,6 @@ class EngineInfo:
             info = EngineInfo(**{**content, "shapes": Shapes(**content["shapes"])})
         except (ValueError, TypeError, KeyError) as error:
             raise BundleError(f"{folder / ABOUT} is corrupt ({error}); build the engines again") from error
-        if any(manifest.files.get(name, ("",))[0] != digest for name, digest in info.graphs.items()):
+        if any(manifest.files.get(f"{name}.onnx", ("",))[0] != digest for name, digest in info.graphs.items()):
             raise BundleError(f"the engines in {folder} were built from other graphs than {bundle} holds; build them again")
         return info

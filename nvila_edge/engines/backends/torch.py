@@ -23,20 +23,31 @@ from nvila_edge.model.language import LanguageModel
 from nvila_edge.model.nvila import NVILA
 from nvila_edge.model.projector import Projector
 from nvila_edge.model.tokens import ChatTokenizer
-from nvila_edge.model.vision import VisionTower, encode
+from nvila_edge.model.vision import TorchEncoder, VisionTower
 
 
 class TorchBackend:
     """The protocol `Backend` over torch modules in float32."""
 
     def __init__(self, spec: EngineSpec, tower: VisionTower, projector: nn.Module, llm: LanguageModel, threads: int) -> None:
-        self._spec, self._tower, self._projector, self._llm = spec, tower.eval(), projector.eval(), llm.eval()
+        self._spec, self._llm, self.image_size = spec, llm.eval(), tower.image_size
+        self._encoder = TorchEncoder(tower.eval(), projector.eval(), spec.media)
         torch.set_num_threads(threads)
 
     @torch.no_grad()
-    def encode(self, pixels: np.ndarray) -> np.ndarray:
+    def encode(self, pixels_N3SS: np.ndarray) -> np.ndarray:
         """float32 [N, 3, S, S] -> float32 [N, k, H]."""
-        return encode(self._tower, self._projector, torch.from_numpy(pixels)).numpy()
+        return self._encoder.encode(pixels_N3SS).numpy()
+
+    @torch.no_grad()
+    def features(self, pixels_N3SS: np.ndarray) -> np.ndarray:
+        """float32 [N, 3, S, S] -> float32 [N, P, C]."""
+        return self._encoder.features(pixels_N3SS).numpy()
+
+    @torch.no_grad()
+    def project(self, features_NPC: np.ndarray) -> np.ndarray:
+        """Features of all scales float32 [N, P, K * C] -> float32 [N, k, H]."""
+        return self._encoder.project(torch.from_numpy(features_NPC)).numpy()
 
     @torch.no_grad()
     def prefill(
@@ -71,7 +82,8 @@ def open_quantised(folder: Path, spec: EngineSpec, threads: int) -> TorchBackend
     vision, language = VisionWeights(folder, spec), LanguageWeights(folder, spec)
     tower = VisionTower.from_dict(_vision_config(spec.vision), -1)
     _fill(tower, {f"embeddings.{name}": weight for name, weight in vision.stem().items()} | _layers("encoder.layers", spec.vision, vision))
-    projector = Projector(spec.vision.projector, spec.vision.hidden, spec.vision.out_hidden)
+    channels = spec.vision.hidden * spec.vision.scales
+    projector = Projector(spec.vision.projector, channels, spec.vision.out_hidden, spec.vision.column_major)
     _fill(projector, vision.projector())
     llm = Qwen2ForCausalLM(Qwen2Config(**_language_config(spec.language)))
     table = np.load(folder / EMBEDDING, allow_pickle=False).astype(np.float32)
