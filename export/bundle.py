@@ -54,9 +54,9 @@ def write_embedding(folder: Path, table: np.ndarray) -> None:
     np.save(folder / EMBEDDING, half, allow_pickle=False)
 
 
-def copy_tokenizer(checkpoint: Path, folder: Path) -> None:
-    """tokenizer.json of a checkpoint folder."""
-    source = checkpoint / "llm" / TOKENIZER
+def copy_tokenizer(tokenizer_folder: Path, folder: Path) -> None:
+    """tokenizer.json of a checkpoint."""
+    source = tokenizer_folder / TOKENIZER
     if not source.is_file():
         raise ValueError(
             f"{source} is missing; engines read this file, make it with transformers' AutoTokenizer.from_pretrained(..).save_pretrained(..)"

@@ -60,7 +60,7 @@ def export_bundle(
         check_enough(calibration)
     source, started = Checkpoint(checkpoint), time.monotonic()
     with staged(Path(out)) as folder:
-        copy_tokenizer(source.folder, folder)
+        copy_tokenizer(source.tokenizer_folder, folder)
         table = source.embedding()
         write_embedding(folder, table)
         _export_vision(source, folder, vision, calibration, progress)
@@ -69,7 +69,7 @@ def export_bundle(
         manifest = write_manifest(folder, source.spec, about)
         if accuracy_on:
             progress("accuracy", 0, 1)
-            about["accuracy"] = verify_bundle(folder, source.folder, accuracy_on).to_json()
+            about["accuracy"] = verify_bundle(folder, checkpoint, accuracy_on).to_json()
             manifest = write_manifest(folder, source.spec, about)
     progress(f"exported in {time.monotonic() - started:.0f} s", 1, 1)
     return manifest

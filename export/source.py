@@ -1,4 +1,4 @@
-"""Reads a checkpoint's tensors one at a time, so that a model larger than memory can be exported."""
+"""Reads a checkpoint's tensors one at a time, so that a model larger than memory can be exported: any layout that `NVILA.from_pretrained` opens."""
 
 from __future__ import annotations
 
@@ -9,61 +9,57 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
 
 from nvila_edge.engines.spec import EngineSpec, spec_of_checkpoint
-from nvila_edge.model.checkpoint import PARTS, CheckpointError, checkpoint_folder
+from nvila_edge.model.checkpoint import CheckpointError
+from nvila_edge.model.opening import opened
+from nvila_edge.model.weights import StoredTensor
+
+_PLAIN = ("config.json", "adapter_config.json")
 
 
-class TensorFolder:
-    """The tensors of all safetensors files of a folder, by name, as float32 arrays read when asked for."""
+class Part:
+    """The tensors of one part by name, as float32 arrays read when asked for and forgotten afterwards."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._files: dict[str, Path] = {}
-        for file in sorted(folder.glob("*.safetensors")):
-            with safe_open(file, framework="pt") as tensors:
-                self._files.update(dict.fromkeys(tensors.keys(), file))
-        if not self._files:
-            raise CheckpointError(f"{folder} has no .safetensors file; is the download complete?")
+    def __init__(self, stored: dict[str, StoredTensor], where: str) -> None:
+        self._stored, self._where = stored, where
 
     def __contains__(self, name: str) -> bool:
-        return name in self._files
+        return name in self._stored
 
     def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self._files:
-            raise CheckpointError(f"{self.folder} lacks the tensor {name}; the files do not fit its config.json")
-        with safe_open(self._files[name], framework="pt") as tensors:
-            return tensors.get_tensor(name).to(torch.float32).numpy()
+        if name not in self._stored:
+            raise CheckpointError(f"{self._where} lacks the tensor {name}; the files do not fit its config.json")
+        return self._stored[name].load(torch.float32, own=True).numpy()
 
     def count(self, prefix: str) -> int:
-        """How many numbers the tensors hold whose names start with `prefix`; read from the files' headers."""
-        return sum(math.prod(self._shape(name)) for name in self._files if name.startswith(prefix))
-
-    def _shape(self, name: str) -> list[int]:
-        with safe_open(self._files[name], framework="pt") as tensors:
-            return tensors.get_slice(name).get_shape()
+        """How many numbers the tensors hold whose names start with `prefix`; known without reading them."""
+        return sum(math.prod(tensor.shape) for name, tensor in self._stored.items() if name.startswith(prefix))
 
     def below(self, prefix: str) -> dict[str, np.ndarray]:
         """All tensors whose names start with `prefix`, by the rest of the name."""
-        return {name[len(prefix) :]: self[name] for name in sorted(self._files) if name.startswith(prefix)}
+        return {name[len(prefix) :]: self[name] for name in sorted(self._stored) if name.startswith(prefix)}
 
 
 class Checkpoint:
-    """A checkpoint folder in the published layout, opened for reading layer by layer."""
+    """A checkpoint in any published layout, or a LoRA output on its base, opened for reading layer by layer.
 
-    def __init__(self, path: str | Path) -> None:
-        self.folder = checkpoint_folder(path)
+    path_or_hub_id: as for `NVILA.from_pretrained`. Raises CheckpointError when it cannot be opened or exported.
+    """
+
+    def __init__(self, path_or_hub_id: str | Path) -> None:
+        found = opened(path_or_hub_id)
+        self.name, self.folder, self.tokenizer_folder, self._adapter = str(path_or_hub_id), found.folder, found.tokenizer_folder, found.adapter
         self.spec: EngineSpec = spec_of_checkpoint(self.folder)
-        self._llm, self._tower, self._projector = (TensorFolder(self.folder / part) for part in PARTS)
+        self._llm, self._tower, self._projector = (Part(found.stored[part], f"{self.folder}: {part}") for part in found.stored)
 
     def vision_stem(self) -> dict[str, np.ndarray]:
         """Patch and position embeddings, by the names of `export.vision_graph`."""
-        return self._tower.below("vision_model.embeddings.")
+        return self._tower.below("embeddings.")
 
     def vision_layer(self, index: int) -> dict[str, np.ndarray]:
         """One tower layer, names after `encoder.layers.N.`."""
-        return self._tower.below(f"vision_model.encoder.layers.{index}.")
+        return self._tower.below(f"encoder.layers.{index}.")
 
     def projector(self) -> dict[str, np.ndarray]:
         """`layers.K.*`."""
@@ -102,12 +98,13 @@ class Checkpoint:
         return self.embedding() if self.spec.language.tied or "lm_head.weight" not in self._llm else self._llm["lm_head.weight"]
 
     def sha256(self) -> str:
-        """One hash over the names and bytes of all weights and configurations."""
+        """One hash over the names and bytes of all weights and configurations, an adapter's included."""
         total = hashlib.sha256()
-        files = [path for path in self.folder.rglob("*") if path.name == "config.json" or path.suffix == ".safetensors"]
-        for path in sorted(files):
-            total.update(str(path.relative_to(self.folder)).encode())
-            with path.open("rb") as file:
-                while chunk := file.read(1 << 20):
-                    total.update(chunk)
+        for root in (self.folder, *([self._adapter] if self._adapter else [])):
+            files = [path for path in root.rglob("*") if path.name in _PLAIN or path.suffix in (".safetensors", ".bin", ".pt")]
+            for path in sorted(files):
+                total.update(str(path.relative_to(root)).encode())
+                with path.open("rb") as file:
+                    while chunk := file.read(1 << 20):
+                        total.update(chunk)
         return total.hexdigest()

@@ -21,6 +21,7 @@ from nvila_edge.engines.weights import Int8Weight, Weight, dequantised
 from nvila_edge.model.decoder import decoder
 from nvila_edge.model.language import LanguageModel
 from nvila_edge.model.nvila import NVILA
+from nvila_edge.model.opening import opened
 from nvila_edge.model.projector import Projector
 from nvila_edge.model.tokens import ChatTokenizer
 from nvila_edge.model.vision import TorchEncoder, VisionTower
@@ -70,7 +71,7 @@ class TorchBackend:
 
 def open_checkpoint(folder: Path, threads: int) -> tuple[EngineSpec, ChatTokenizer, np.ndarray, TorchBackend]:
     """What `Engine` takes, for a checkpoint in the published layout, unquantised. Raises CheckpointError when it cannot be opened."""
-    spec = spec_of_checkpoint(folder)
+    spec = spec_of_checkpoint(opened(folder).folder)
     model = NVILA.from_pretrained(folder, dtype="float32")
     assert model.tokenizer is not None
     table = model.llm.model.embed_tokens.weight.detach().numpy()
