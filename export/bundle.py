@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nvila_edge.engines.manifest import EMBEDDING, NAME, TOKENIZER, Manifest, file_digest
+from nvila_edge.engines.manifest import EMBEDDING, NAME, TOKENIZER, Manifest, file_digest, read_manifest
 from nvila_edge.engines.spec import EngineSpec
 
 
@@ -70,3 +70,17 @@ def write_manifest(folder: Path, spec: EngineSpec, about: dict[str, Any]) -> Man
     manifest = Manifest(spec, {name: file_digest(folder / name) for name in names}, about)
     (folder / NAME).write_text(json.dumps(manifest.to_json(), indent=1, sort_keys=True) + "\n")
     return manifest
+
+
+def is_bundle(path: str | Path) -> bool:
+    """Whether a folder is a bundle rather than a checkpoint."""
+    return (Path(path) / NAME).is_file()
+
+
+def copied_bundle(bundle: Path, out: Path) -> None:
+    """The bundle as `out`, whole or not at all; nothing to do where it is `out`. Raises BundleError when it is not intact."""
+    read_manifest(bundle)
+    if out.exists() and out.samefile(bundle):
+        return
+    with staged(out) as folder:
+        shutil.copytree(bundle, folder, dirs_exist_ok=True)

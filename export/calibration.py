@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from nvila_edge.engines.cache import UNSEEN
 from nvila_edge.engines.inputs import Inputs
 from nvila_edge.engines.session import causal
+from nvila_edge.model.tiling import rgb_image
 from nvila_edge.navigation.actions import ACTIONS
 from nvila_edge.navigation.window import window
 
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MIN_DECISIONS = 16  # fewer frames than this say too little about the range of activations
 
 
@@ -44,22 +47,49 @@ def write_recording(path: Path, recording: Recording) -> None:
     np.savez_compressed(path, instruction=np.array(recording.instruction), frames=recording.frames, actions=recording.actions)
 
 
-def read_recordings(folder: str | Path) -> list[Recording]:
-    """All recordings of a folder, by file name. Raises ValueError when there are none or one cannot be read."""
-    recordings = [_read(path) for path in sorted(Path(folder).glob("*.npz"))]
-    if not recordings:
-        raise ValueError(f"{folder} holds no .npz recordings; record some, or use --calibration builtin")
-    return recordings
+@dataclass(frozen=True)
+class Calibration:
+    """What quantisation looks at: recorded decisions (vision and language), pictures besides (vision only); `name` says in the manifest what they are."""
+
+    recordings: Sequence[Recording]
+    images: Sequence[np.ndarray] = ()
+    name: str = "given"
+
+    def frames(self, most: int) -> list[np.ndarray]:
+        """At most `most` frames, evenly spread over all pictures and recordings."""
+        frames = [*self.images, *(frame for recording in self.recordings for frame in recording.frames)]
+        return [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int))]
+
+    def check_enough(self, vision: str, language: str) -> None:
+        """Raises ValueError when there are fewer than MIN_DECISIONS frames for W8A8, or recorded decisions for W4A16."""
+        decisions = sum(len(recording.frames) for recording in self.recordings)
+        for needed, found, what in (
+            (vision == "w8a8", decisions + len(self.images), "frames"),
+            (language == "w4a16", decisions, "recorded decisions"),
+        ):
+            if needed and found < MIN_DECISIONS:
+                raise ValueError(
+                    f"calibration has {found} {what} in {len(self.recordings)} recordings and {len(self.images)} images; "
+                    f"at least {MIN_DECISIONS} are needed, or export with --vision fp16 --language fp16"
+                )
 
 
-def check_enough(recordings: Sequence[Recording]) -> None:
-    """Raises ValueError when there are fewer than MIN_DECISIONS recorded decisions."""
-    decisions = sum(len(recording.frames) for recording in recordings)
-    if decisions < MIN_DECISIONS:
-        raise ValueError(
-            f"calibration has {decisions} recorded decisions in {len(recordings)} recordings; at least {MIN_DECISIONS} are needed, "
-            "or export with --vision fp16 --language fp16"
-        )
+def read_calibration(folder: str | Path) -> Calibration:
+    """The recordings (.npz) and pictures of a folder, by file name. Raises ValueError when there are none or one cannot be read."""
+    root = Path(folder)
+    recordings = [_read(path) for path in sorted(root.glob("*.npz"))]
+    images = [_picture(path) for path in sorted(root.iterdir()) if path.suffix.lower() in _PICTURES] if root.is_dir() else []
+    if not recordings and not images:
+        raise ValueError(f"{folder} holds neither .npz recordings nor {', '.join(_PICTURES)}; record some, or use --calibration builtin")
+    return Calibration(recordings, images, root.name)
+
+
+def _picture(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as opened:
+            return np.asarray(rgb_image(opened))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ValueError(f"{path} is not a readable picture ({error}); remove it or replace it") from error
 
 
 def _read(path: Path) -> Recording:
@@ -76,12 +106,6 @@ def _read(path: Path) -> Recording:
     if len(actions) and not (0 <= actions.min() and actions.max() < len(ACTIONS)):
         raise ValueError(f"{path}: actions must be indices below {len(ACTIONS)}")
     return recording
-
-
-def calibration_frames(recordings: Sequence[Recording], most: int) -> list[np.ndarray]:
-    """At most `most` frames, evenly spread over all recordings."""
-    frames = [frame for recording in recordings for frame in recording.frames]
-    return [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int))]
 
 
 def fused_sequences(inputs: Inputs, recordings: Sequence[Recording], most_tokens: int) -> list[FusedSequence]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from export import awq, smoothquant
 from export.bundle import copy_tokenizer, staged, write_embedding, write_manifest
-from export.calibration import Recording, calibration_frames, check_enough, fused_sequences
+from export.calibration import Calibration, Recording, fused_sequences
 from export.language_graph import write_language_graph
 from export.source import Checkpoint
 from export.verify import verify_bundle
@@ -38,10 +38,9 @@ def _silent(_what: str, _done: int, _total: int) -> None:
 def export_bundle(
     checkpoint: str | Path,
     out: str | Path,
-    calibration: Sequence[Recording],
+    calibration: Calibration,
     vision: str = "w8a8",
     language: str = "w4a16",
-    calibration_name: str = "given",
     accuracy_on: Sequence[Recording] = (),
     progress: Progress = _silent,
 ) -> Manifest:
@@ -49,15 +48,14 @@ def export_bundle(
 
     vision: "w8a8", "fp16" or "fp32"; language: "w4a16", "fp16" or "fp32" (how Linear weights are stored; every engine input and output is
     float32).
-    calibration: recorded decisions. accuracy_on: others, on which the bundle is compared with the checkpoint for the manifest's accuracy
+    accuracy_on: recorded decisions that are not in `calibration`, on which the bundle is compared with the checkpoint for the manifest's accuracy
     report. progress is called with (what, done, total).
     Raises ValueError (CheckpointError for the checkpoint) naming what is wrong; nothing is left in `out` then.
     """
     for kind, allowed, option in ((vision, VISION_KINDS, "vision"), (language, LANGUAGE_KINDS, "language")):
         if kind not in allowed:
             raise ValueError(f"{option} {kind!r} is unknown; allowed: {', '.join(allowed)}")
-    if vision == "w8a8" or language == "w4a16":
-        check_enough(calibration)
+    calibration.check_enough(vision, language)
     source, started = Checkpoint(checkpoint), time.monotonic()
     with staged(Path(out)) as folder:
         copy_tokenizer(source.tokenizer_folder, folder)
@@ -65,7 +63,7 @@ def export_bundle(
         write_embedding(folder, table)
         _export_vision(source, folder, vision, calibration, progress)
         _export_language(source, folder, language, calibration, table, progress)
-        about = _about(source, vision, language, calibration, calibration_name)
+        about = _about(source, vision, language, calibration)
         manifest = write_manifest(folder, source.spec, about)
         if accuracy_on:
             progress("accuracy", 0, 1)
@@ -75,11 +73,11 @@ def export_bundle(
     return manifest
 
 
-def _export_vision(source: Checkpoint, folder: Path, kind: str, recordings: Sequence[Recording], progress: Progress) -> None:
+def _export_vision(source: Checkpoint, folder: Path, kind: str, calibration: Calibration, progress: Progress) -> None:
     spec = source.spec.vision
     layers: Iterator[Mapping[str, Weight]] = source.vision_layers()
     if kind == "w8a8":
-        layers = smoothquant.quantised_layers(source, pixels(calibration_frames(recordings, CALIBRATION_FRAMES), spec.image_size))
+        layers = smoothquant.quantised_layers(source, pixels(calibration.frames(CALIBRATION_FRAMES), spec.image_size))
     store = "float32" if kind == "fp32" else "float16"
     external = _external(folder / f"{VISION}.data", source.vision_numbers(), store)
     tracked = _tracked(layers, "vision", spec.layers, progress)
@@ -88,16 +86,14 @@ def _export_vision(source: Checkpoint, folder: Path, kind: str, recordings: Sequ
         write_projector_graph(folder / PROJECTOR, spec, source.projector(), store)
 
 
-def _export_language(
-    source: Checkpoint, folder: Path, kind: str, recordings: Sequence[Recording], table: np.ndarray, progress: Progress
-) -> None:
+def _export_language(source: Checkpoint, folder: Path, kind: str, calibration: Calibration, table: np.ndarray, progress: Progress) -> None:
     spec = source.spec.language
     layers: Iterator[Mapping[str, Weight]] = source.language_layers()
     if kind == "w4a16":
         inputs = Inputs(
             source.spec, ChatTokenizer.from_folder(folder, source.spec.template), table, OnnxVision(folder, source.spec.vision, threads=1)
         )
-        layers = awq.quantised_layers(source, fused_sequences(inputs, recordings, CALIBRATION_TOKENS))
+        layers = awq.quantised_layers(source, fused_sequences(inputs, calibration.recordings, CALIBRATION_TOKENS))
     store = "float32" if kind == "fp32" else "float16"
     external = _external(folder / f"{LANGUAGE}.data", source.language_numbers(), store)
     tracked = _tracked(layers, "language", spec.layers, progress)
@@ -116,7 +112,7 @@ def _tracked(items: Iterator[T], what: str, total: int, progress: Progress) -> I
     progress(what, total, total)
 
 
-def _about(source: Checkpoint, vision: str, language: str, recordings: Sequence[Recording], name: str) -> dict[str, Any]:
+def _about(source: Checkpoint, vision: str, language: str, calibration: Calibration) -> dict[str, Any]:
     """What the manifest says besides shapes and files."""
     return {
         "source": {"checkpoint": source.folder.resolve().name, "sha256": source.sha256()},
@@ -126,6 +122,11 @@ def _about(source: Checkpoint, vision: str, language: str, recordings: Sequence[
             "smoothquant_alpha": smoothquant.ALPHA if vision == "w8a8" else None,
             "awq_grid": awq.GRID if language == "w4a16" else None,
         },
-        "calibration": {"name": name, "recordings": len(recordings), "decisions": sum(len(r.frames) for r in recordings)},
+        "calibration": {
+            "name": calibration.name,
+            "recordings": len(calibration.recordings),
+            "images": len(calibration.images),
+            "decisions": sum(len(recording.frames) for recording in calibration.recordings),
+        },
         "made_with": {package: version(package) for package in ("onnx", "onnxruntime", "torch")},
     }

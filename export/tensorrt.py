@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from export.language_graph import write_language_graph
 from export.vision_graph import write_projector_graph, write_vision_graph
 from nvila_edge.engines.backends.tensorrt_engines import ABOUT, EngineInfo, Shapes, folder_of, graphs_of, inputs_and_outputs
-from nvila_edge.engines.backends.tensorrt_library import Library, library
+from nvila_edge.engines.backends.tensorrt_library import Library, TensorRTError, library
 from nvila_edge.engines.initialisers import LanguageWeights, VisionWeights
 from nvila_edge.engines.manifest import NAME, Manifest, file_digest, read_manifest
 from nvila_edge.engines.spec import EngineSpec
@@ -32,12 +32,11 @@ def build_engines(bundle: str | Path, target: str, arch: str | None, progress: P
     """Build both engines and list them in the manifest; returns their folder.
 
     arch: "sm89" and the like, as `Library.architectures` tells; None builds for this machine's GPU. Raises BundleError for a bundle that
-    cannot be used, ValueError for an architecture that cannot be built for, RuntimeError when the library is missing or refuses a graph.
+    cannot be used, ValueError for an architecture that cannot be built for, TensorRTError when the library is missing or refuses a graph.
     Nothing half-built is listed.
     """
     root = Path(bundle)
-    manifest, found = read_manifest(root), library(target)
-    _check_architecture(found, arch)
+    manifest, found = read_manifest(root), check_target(target, [arch])
     out = folder_of(root, arch or "local")
     aside = out.with_name(f"{out.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
@@ -60,10 +59,21 @@ def build_engines(bundle: str | Path, target: str, arch: str | None, progress: P
     return out
 
 
-def _check_architecture(found: Library, arch: str | None) -> None:
-    if arch is not None and arch not in found.architectures:
-        allowed = ", ".join(found.architectures) or "none but this machine's GPU: leave --arch out"
-        raise ValueError(f"{found.target} {found.version} cannot build for {arch!r} here; allowed: {allowed}")
+def check_target(target: str, archs: Sequence[str | None]) -> Library:
+    """The library for a target. Raises ValueError for an architecture that it cannot build for here, TensorRTError when it is not installed."""
+    found = library(target)
+    for arch in archs:
+        if arch is not None and arch not in found.architectures:
+            allowed = ", ".join(found.architectures) or "none but this machine's GPU: leave --arch out"
+            raise ValueError(f"{target} {found.version} cannot build for {arch!r} here; allowed: {allowed}")
+    if None in archs and not gpu_is_there():
+        raise ValueError(f"this machine has no NVIDIA GPU to build for; name one with --arch: {', '.join(found.architectures)}")
+    return found
+
+
+def gpu_is_there() -> bool:
+    """Whether the NVIDIA driver is loaded."""
+    return Path("/proc/driver/nvidia/version").exists() or Path("/etc/nv_tegra_release").exists()
 
 
 def _written(root: Path, spec: EngineSpec, folder: Path) -> Iterator[tuple[str, Path]]:
@@ -88,7 +98,7 @@ def _written(root: Path, spec: EngineSpec, folder: Path) -> Iterator[tuple[str, 
 def build(
     found: Library, graph: Path, arch: str | None, profiles: list[Profile], interface: Mapping[str, tuple[str, tuple[int, ...]]]
 ) -> bytes:
-    """A serialised engine of an ONNX file, read back. Raises RuntimeError with what the parser or builder said, or when its inputs and
+    """A serialised engine of an ONNX file, read back. Raises TensorRTError with what the parser or builder said, or when its inputs and
     outputs are not `interface`.
     """
     trt, logger = found.module, found.logger()
@@ -97,7 +107,7 @@ def build(
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(graph)):
         said = [str(parser.get_error(i).desc()) for i in range(parser.num_errors)]
-        raise RuntimeError(f"{found.target} {found.version} refuses {graph.name}: {'; '.join(said)}")
+        raise TensorRTError(f"{found.target} {found.version} refuses {graph.name}: {'; '.join(said)}")
     _check_interface(network, graph.name, interface)
     config = builder.create_builder_config()
     if arch is not None:
@@ -110,7 +120,7 @@ def build(
         config.add_optimization_profile(profile)
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        raise RuntimeError(f"{found.target} {found.version} could not build {graph.name}: {'; '.join(logger.said)}")
+        raise TensorRTError(f"{found.target} {found.version} could not build {graph.name}: {'; '.join(logger.said)}")
     serialised = bytes(engine)
     _check_readable(found, serialised, graph.name, interface)
     return serialised
@@ -126,20 +136,20 @@ def _list(root: Path, manifest: Manifest, out: Path) -> None:
 
 
 def _check_interface(network: Any, graph: str, wanted: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
-    """Raises RuntimeError unless the typed network takes and gives exactly what the runtime will bind."""
+    """Raises TensorRTError unless the typed network takes and gives exactly what the runtime will bind."""
     tensors = [*(network.get_input(i) for i in range(network.num_inputs)), *(network.get_output(i) for i in range(network.num_outputs))]
     found = {tensor.name: (tensor.dtype.name, tuple(tensor.shape)) for tensor in tensors}
     wrong = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
     if wrong:
         said = "; ".join(f"{name}: {found.get(name, 'missing')}, wanted {wanted.get(name, 'nothing')}" for name in wrong[:3])
-        raise RuntimeError(f"{graph} has other inputs and outputs than the runtime binds: {said}")
+        raise TensorRTError(f"{graph} has other inputs and outputs than the runtime binds: {said}")
 
 
 def _check_readable(found: Library, engine: bytes, graph: str, wanted: Mapping[str, object]) -> None:
     """Reads the engine back: its header by the library itself (that part needs no GPU), and that it names every input and output."""
     check = getattr(found.module.Runtime(found.logger()), "get_engine_validity", None)
     if check is not None and check(engine)[1] != 0:  # (verdict, diagnostics); without a GPU the verdict is always "invalid"
-        raise RuntimeError(f"{found.target} {found.version} cannot read the engine that it built of {graph}")
+        raise TensorRTError(f"{found.target} {found.version} cannot read the engine that it built of {graph}")
     missing = [name for name in wanted if name.encode() not in engine]
     if missing:
-        raise RuntimeError(f"the engine of {graph} lacks {', '.join(missing)}")
+        raise TensorRTError(f"the engine of {graph} lacks {', '.join(missing)}")

@@ -200,16 +200,17 @@ class Bench:
         print(table(bench([self.bundle, *([self.vs] if self.vs else [])], self.decisions, self.threads)))
 
 
-def _recordings(source: str, split: str, houses: int, seed: int) -> tuple[list[Any], str]:
-    """Recorded decisions for export and verify, and what to call them: of a folder, or ("builtin") of the expert in generated houses."""
-    from export.calibration import Recording, read_recordings
+def _calibration(source: str, split: str, houses: int, seed: int) -> Any:
+    """What export calibrates with and verify compares on: of a folder, or ("builtin") the expert in generated houses."""
+    from export.calibration import Calibration, Recording, read_calibration
 
     if source != "builtin":
-        return read_recordings(source), Path(source).name
+        return read_calibration(source)
     from sim.recordings import expert_recordings
 
     print(f"recording the expert in {houses} houses of {split} …", flush=True)
-    return [Recording(*parts) for parts in expert_recordings(split, houses, 2, seed)], f"expert, {houses} houses of {split}, seed {seed}"
+    recordings = [Recording(*parts) for parts in expert_recordings(split, houses, 2, seed)]
+    return Calibration(recordings, name=f"expert, {houses} houses of {split}, seed {seed}")
 
 
 @dataclass(frozen=True)
@@ -217,29 +218,43 @@ class Export:
     """Make a bundle from a checkpoint: ONNX graphs, quantised weights, tokenizer, manifest."""
 
     example: ClassVar[str] = "nvila-edge export runs/train/builtin/checkpoint runs/bundle"
-    checkpoint: Positional[Path]
-    """Checkpoint folder (published layout)."""
+    checkpoint: Positional[str]
+    """Checkpoint: a folder in any published layout or a hub id; or a bundle, to which engines are added."""
     out: Positional[Path]
-    """Bundle folder to make."""
+    """Bundle folder to make (for a bundle: itself, or where a copy goes)."""
     vision: Literal["w8a8", "fp16", "fp32"] = "w8a8"
     """How the vision tower is stored and run."""
     language: Literal["w4a16", "fp16", "fp32"] = "w4a16"
     """How the language model is stored and run."""
-    target: Literal["onnx"] = "onnx"
-    """What runs it: ONNX Runtime."""
+    target: Literal["onnx", "tensorrt", "tensorrt-rtx"] = "onnx"
+    """What runs it: ONNX Runtime alone, or engines for a GPU besides."""
+    arch: str | None = None
+    """GPU architectures to build for, as sm86,sm89 (TensorRT-RTX, on any machine); left out: this machine's GPU."""
     calibration: str = "builtin"
-    """"builtin": the expert's decisions in houses of train; or a folder of .npz files that export.calibration.write_recording wrote."""
+    """"builtin": the expert's decisions in houses of train; or a folder of .npz recordings (export.calibration.write_recording) and pictures."""
 
     def run(self) -> None:
+        from export.bundle import copied_bundle, is_bundle
         from export.exporter import export_bundle
+        from export.tensorrt import build_engines, check_target
 
         def progress(what: str, done: int, total: int) -> None:
             print(f"{what}: {done} of {total}", flush=True)
 
-        recordings, name = _recordings(self.calibration, "train", 12, seed=1)
-        judged_on, _ = _recordings("builtin", "val_unseen", 4, seed=2)
-        export_bundle(self.checkpoint, self.out, recordings, self.vision, self.language, name, judged_on, progress)
-        size = sum(file.stat().st_size for file in self.out.iterdir() if file.is_file())
+        archs = self.arch.split(",") if self.arch else [None]
+        if self.target != "onnx":
+            check_target(self.target, archs)
+        elif self.arch:
+            raise ValueError(f"--arch {self.arch} needs --target tensorrt-rtx; ONNX graphs are the same for every machine")
+        if is_bundle(self.checkpoint):
+            copied_bundle(Path(self.checkpoint), self.out)
+        else:
+            seen = _calibration(self.calibration, "train", 12, seed=1)
+            judged_on = _calibration("builtin", "val_unseen", 4, seed=2)
+            export_bundle(self.checkpoint, self.out, seen, self.vision, self.language, judged_on.recordings, progress)
+        for arch in archs if self.target != "onnx" else ():
+            build_engines(self.out, self.target, arch, progress)
+        size = sum(file.stat().st_size for file in self.out.rglob("*") if file.is_file())
         print(f"{self.out}: {size / 1e6:.1f} MB")
 
 
@@ -260,11 +275,11 @@ class Verify:
     def run(self) -> None:
         from export.verify import verify_bundle
 
-        recordings, name = _recordings(self.recordings, "val_unseen", 10, seed=2)
-        accuracy = verify_bundle(self.bundle, self.against, recordings, self.backend)
+        seen = _calibration(self.recordings, "val_unseen", 10, seed=2)
+        accuracy = verify_bundle(self.bundle, self.against, seen.recordings, self.backend)
         print("\n".join(f"{key:<22} {value}" for key, value in accuracy.to_json().items()))
         failures = accuracy.failures()
-        print("\n".join(f"FAIL: {failure}" for failure in failures) or f"the bundle answers as the checkpoint does ({name})")
+        print("\n".join(f"FAIL: {failure}" for failure in failures) or f"the bundle answers as the checkpoint does ({seen.name})")
         if failures:
             raise SystemExit(1)
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from agents.events import Ended
+from export.calibration import Calibration
 from export.exporter import export_bundle
 from nvila_edge import cli, doctor
 from tests.nvila_edge.pixel_engine import start_pixel_server
@@ -158,7 +159,7 @@ def test_a_dry_run_moves_nothing_whatever_the_robot_is(monkeypatch: pytest.Monke
 
 
 def test_a_taken_port_is_a_clear_error(tmp_path: Path) -> None:
-    export_bundle(save_tiny_checkpoint(tmp_path / "checkpoint"), tmp_path / "bundle", [], "fp32", "fp32")
+    export_bundle(save_tiny_checkpoint(tmp_path / "checkpoint"), tmp_path / "bundle", Calibration([]), "fp32", "fp32")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()

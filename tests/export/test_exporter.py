@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from PIL import Image
 
 from export.bundle import staged
-from export.calibration import Recording, read_recordings, write_recording
+from export.calibration import Calibration, Recording, read_calibration, write_recording
 from export.exporter import export_bundle
 from export.source import Checkpoint
 from export.verify import Accuracy, verify_bundle
@@ -30,7 +31,7 @@ def recordings(n: int, decisions: int = 12, seed: int = 0) -> list[Recording]:
 @pytest.fixture(scope="module")
 def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("export") / "bundle"
-    export_bundle(checkpoint, out, recordings(4), accuracy_on=recordings(1, seed=50))
+    export_bundle(checkpoint, out, Calibration(recordings(4)), accuracy_on=recordings(1, seed=50))
     return out
 
 
@@ -78,7 +79,7 @@ def test_the_manifest_tells_where_a_bundle_comes_from(bundle: Path):
 
 def test_progress_counts_layers(checkpoint: Path, tmp_path: Path):
     seen: list[tuple[str, int, int]] = []
-    export_bundle(checkpoint, tmp_path / "b", [], "fp16", "fp16", progress=lambda *step: seen.append(step))
+    export_bundle(checkpoint, tmp_path / "b", Calibration([]), "fp16", "fp16", progress=lambda *step: seen.append(step))
     assert ("vision", 2, 2) in seen and ("language", 3, 3) in seen
     assert seen[-1][0].startswith("exported in")
 
@@ -93,7 +94,7 @@ def test_a_failed_export_leaves_nothing_and_an_old_bundle_untouched(bundle: Path
 
     for out in (bundle, tmp_path / "fresh"):
         with pytest.raises(OSError, match="No space"):
-            export_bundle(checkpoint, out, broken, progress=stop_midway)
+            export_bundle(checkpoint, out, Calibration(broken), progress=stop_midway)
     assert read_manifest(bundle).files == before
     assert list(tmp_path.iterdir()) == []
 
@@ -107,7 +108,7 @@ def test_weights_that_protobuf_cannot_hold_lie_in_a_file_of_their_own(
     smallest = min(source.vision_numbers(), source.language_numbers())
     assert 2 * biggest < 4 * smallest, "one limit tells the types apart for both graphs"
     monkeypatch.setattr("export.exporter.EXTERNAL_ABOVE", 2 * biggest)
-    export_bundle(checkpoint, tmp_path / "b", [], kind, kind)
+    export_bundle(checkpoint, tmp_path / "b", Calibration([]), kind, kind)
     for name, numbers in (("vision.onnx", source.vision_numbers()), ("language.onnx", source.language_numbers())):
         data = tmp_path / "b" / f"{name}.data"
         assert data.exists() == external
@@ -145,31 +146,31 @@ def test_the_old_bundle_is_there_until_the_new_one_is(tmp_path: Path, monkeypatc
 
 def test_user_mistakes_name_their_mend(checkpoint: Path, tmp_path: Path):
     with pytest.raises(ValueError, match="w8a8, fp16, fp32"):
-        export_bundle(checkpoint, tmp_path / "b", [], vision="int8")
+        export_bundle(checkpoint, tmp_path / "b", Calibration([]), vision="int8")
     with pytest.raises(ValueError, match="at least 16"):
-        export_bundle(checkpoint, tmp_path / "b", recordings(1))
+        export_bundle(checkpoint, tmp_path / "b", Calibration(recordings(1)))
     with pytest.raises(CheckpointError, match="no config.json"):
-        export_bundle(tmp_path, tmp_path / "b", [], "fp16", "fp16")
+        export_bundle(tmp_path, tmp_path / "b", Calibration([]), "fp16", "fp16")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     with pytest.raises(ValueError, match="not a bundle"):
-        export_bundle(checkpoint, tmp_path / "mine", [], "fp16", "fp16")
+        export_bundle(checkpoint, tmp_path / "mine", Calibration([]), "fp16", "fp16")
     assert (tmp_path / "mine" / "notes.txt").exists()
 
 
 def test_recordings_survive_a_round_trip_and_bad_ones_are_named(tmp_path: Path):
-    with pytest.raises(ValueError, match="no .npz"):
-        read_recordings(tmp_path)
+    with pytest.raises(ValueError, match="neither .npz recordings nor"):
+        read_calibration(tmp_path)
     original = recordings(1)[0]
     write_recording(tmp_path / "a.npz", original)
-    (found,) = read_recordings(tmp_path)
+    (found,) = read_calibration(tmp_path).recordings
     assert found.instruction == original.instruction and np.array_equal(found.frames, original.frames)
     (tmp_path / "b.npz").write_bytes(b"not a zip")
     with pytest.raises(ValueError, match="b.npz is not a readable recording"):
-        read_recordings(tmp_path)
+        read_calibration(tmp_path)
     write_recording(tmp_path / "b.npz", Recording("go", original.frames, np.full(12, 10)))
     with pytest.raises(ValueError, match="below 10"):
-        read_recordings(tmp_path)
+        read_calibration(tmp_path)
 
 
 def test_the_gate_names_what_failed():
@@ -177,3 +178,17 @@ def test_the_gate_names_what_failed():
     assert good.failures() == []
     bad = Accuracy(100, 0.90, 0.1, 0.01, 0.95, 0.9995, 2.0, 2.5)
     assert [text.split()[0] for text in bad.failures()] == ["action", "least", "perplexity"]
+
+
+def test_pictures_of_the_user_calibrate_the_tower_only(checkpoint: Path, tmp_path: Path):
+    for index, frame in enumerate(tiny_frames(16)):
+        Image.fromarray(frame).save(tmp_path / f"{index}.jpg")
+    seen = read_calibration(tmp_path)
+    assert len(seen.images) == 16 and not seen.recordings and len(seen.frames(8)) == 8
+    manifest = export_bundle(checkpoint, tmp_path / "b", seen, "w8a8", "fp16")
+    assert manifest.about["calibration"] == {"name": tmp_path.name, "recordings": 0, "images": 16, "decisions": 0}
+    with pytest.raises(ValueError, match="0 recorded decisions in 0 recordings and 16 images"):
+        export_bundle(checkpoint, tmp_path / "c", seen, "w8a8", "w4a16")
+    (tmp_path / "3.jpg").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"3.jpg is not a readable picture"):
+        read_calibration(tmp_path)

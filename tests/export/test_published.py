@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.calibration import Recording
+from export.calibration import Calibration, Recording
 from export.exporter import export_bundle
 from export.tensorrt import build_engines
 from nvila_edge.engines import load_bundle
@@ -23,7 +23,7 @@ CASES = ("lite_wide", "s2_tall_even", "s2_multi", "navila", "text", "video_tsp")
 @pytest.fixture(scope="module", params=CASES)
 def exported(request: pytest.FixtureRequest, golden: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     case, out = golden / "nvila" / request.param, tmp_path_factory.mktemp(request.param) / "bundle"
-    export_bundle(case / "ckpt", out, [], "fp32", "fp32")
+    export_bundle(case / "ckpt", out, Calibration([]), "fp32", "fp32")
     return case, out
 
 
@@ -45,7 +45,7 @@ def test_quantised_graphs_build_tensorrt_rtx_engines_ahead_of_time(golden: Path,
     pytest.importorskip("tensorrt_rtx_bindings")
     rng = np.random.default_rng(0)
     recordings = [Recording(TEXTS[i % 2], tiny_frames(8, seed=i), rng.integers(1, 10, 8)) for i in range(3)]
-    export_bundle(golden / "nvila" / name / "ckpt", tmp_path / "bundle", recordings)
+    export_bundle(golden / "nvila" / name / "ckpt", tmp_path / "bundle", Calibration(recordings))
     out = build_engines(tmp_path / "bundle", "tensorrt-rtx", "sm89", lambda *_: None)
     manifest = read_manifest(tmp_path / "bundle")  # checks every hash
     names = graphs_of(manifest.spec)

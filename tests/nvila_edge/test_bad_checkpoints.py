@@ -255,7 +255,11 @@ def test_torchs_own_names_of_dtypes_are_taken(tiny):
         ("config.json", {"mm_vision_select_feature": "patch"}, "mm_vision_select_feature is 'patch'"),
         ("config.json", {"image_aspect_ratio": "dynamic_s2", "s2_scales": "448,896"}, "do not fit a tower of 128 px"),
         ("config.json", {"image_aspect_ratio": "dynamic_s2", "s2_scales": "0,0"}, "expected pixels from small to large"),
-        ("config.json", {"image_aspect_ratio": "dynamic_s2", "s2_scales": "128,256", "s2_resize_output_to_scale_idx": 9}, "there are 2 scales"),
+        (
+            "config.json",
+            {"image_aspect_ratio": "dynamic_s2", "s2_scales": "128,256", "s2_resize_output_to_scale_idx": 9},
+            "there are 2 scales",
+        ),
         ("vision_tower/config.json", {"num_hidden_layers": 1}, "stores 2 layers, its config.json says num_hidden_layers 1"),
         ("vision_tower/config.json", {"num_hidden_layers": 10**6}, "expected 1 to 1000"),
         ("config.json", {"max_tiles": 10**6}, "are no range"),

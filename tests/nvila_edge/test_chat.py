@@ -161,9 +161,10 @@ def test_an_unknown_device_and_a_bundles_limits_are_named(checkpoint: Path, tmp_
 
 
 def test_a_bundle_answers_too(checkpoint: Path, pictures: Path, tmp_path: Path) -> None:
+    from export.calibration import Calibration
     from export.exporter import export_bundle
 
-    export_bundle(checkpoint, tmp_path / "bundle", [], "fp32", "fp32")
+    export_bundle(checkpoint, tmp_path / "bundle", Calibration([]), "fp32", "fp32")
     options = {"prompt": TEXTS[0], "image": (pictures / "0.png",), "max_new_tokens": 4}
     answer, notes = said(ChatOptions(str(tmp_path / "bundle"), **options))
     assert answer == said(ChatOptions(str(checkpoint), **options))[0]

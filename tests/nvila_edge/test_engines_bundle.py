@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from export.calibration import Calibration
 from export.exporter import export_bundle
 from nvila_edge.engines import BundleError, Engine, load_bundle
 from nvila_edge.model.nvila import NVILA
@@ -23,7 +24,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A `navila` checkpoint and its bundle, unquantised."""
     folder = tmp_path_factory.mktemp("navila")
     checkpoint = save_tiny_checkpoint(folder / "checkpoint", "navila")
-    export_bundle(checkpoint, folder / "bundle", [], "fp32", "fp32")
+    export_bundle(checkpoint, folder / "bundle", Calibration([]), "fp32", "fp32")
     return checkpoint, folder / "bundle"
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from export.calibration import Calibration
 from export.exporter import export_bundle
 from nvila_edge.engines import Engine, load_bundle
 from nvila_edge.model.decoder import decoder
@@ -19,7 +20,7 @@ from tests.tiny import TEXTS, save_tiny_checkpoint, tiny_frames, tiny_model
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     folder = tmp_path_factory.mktemp("stream")
-    export_bundle(save_tiny_checkpoint(folder / "checkpoint"), folder / "bundle", [], "fp32", "fp32")
+    export_bundle(save_tiny_checkpoint(folder / "checkpoint"), folder / "bundle", Calibration([]), "fp32", "fp32")
     return load_bundle(folder / "bundle")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.calibration import Calibration
 from export.exporter import export_bundle
 from nvila_edge.engines import load_bundle
 from nvila_edge.navigation.decision import Decision
@@ -28,7 +29,7 @@ def profile(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def bundle(profile: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(profile)
-    export_bundle(save_tiny_checkpoint(folder / "checkpoint", profile), folder / "bundle", [], "fp32", "fp32")
+    export_bundle(save_tiny_checkpoint(folder / "checkpoint", profile), folder / "bundle", Calibration([]), "fp32", "fp32")
     return folder / "bundle"
 
 

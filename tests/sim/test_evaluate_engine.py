@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.calibration import Recording
+from export.calibration import Calibration, Recording
 from export.exporter import export_bundle
 from sim.dataset import build_dataset
 from sim.episodes import Episode
@@ -25,7 +25,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle")
     frames = tiny_frames(20)
     recordings = [Recording(TEXTS[i % 2], frames[5 * i : 5 * i + 5], np.array([1, 4, 7, 3, 0])) for i in range(4)]
-    export_bundle(save_tiny_checkpoint(folder / "checkpoint"), folder / "bundle", recordings)
+    export_bundle(save_tiny_checkpoint(folder / "checkpoint"), folder / "bundle", Calibration(recordings))
     return folder / "bundle"
 
 

@@ -17,6 +17,10 @@ _PACKAGES = {
 }
 
 
+class TensorRTError(RuntimeError):
+    """The library is missing, or refuses what it was given; the message tells what it said."""
+
+
 @dataclass(frozen=True)
 class Library:
     """An imported library; `target` is one of TARGETS."""
@@ -57,7 +61,7 @@ class Library:
 
 
 def library(target: str) -> Library:
-    """The library for one of TARGETS. Raises ValueError for another, RuntimeError naming what to install when it is not there."""
+    """The library for one of TARGETS. Raises ValueError for another, TensorRTError naming what to install when it is not there."""
     if target not in TARGETS:
         raise ValueError(f"target {target!r} is unknown; allowed: {', '.join(TARGETS)}")
     for name in _MODULES[target]:
@@ -65,4 +69,4 @@ def library(target: str) -> Library:
             return Library(target, importlib.import_module(name))
         except ImportError:
             continue
-    raise RuntimeError(f"{target} is not installed; {_PACKAGES[target]}")
+    raise TensorRTError(f"{target} is not installed; {_PACKAGES[target]}")
