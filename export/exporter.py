@@ -14,6 +14,7 @@ from export import awq, smoothquant
 from export.bundle import copy_tokenizer, staged, write_embedding, write_manifest
 from export.calibration import Calibration, Recording, fused_sequences
 from export.language_graph import write_language_graph
+from export.quantise import block_weight
 from export.source import Checkpoint
 from export.verify import verify_bundle
 from export.vision_graph import write_projector_graph, write_vision_graph
@@ -97,7 +98,8 @@ def _export_language(source: Checkpoint, folder: Path, kind: str, calibration: C
     store = "float32" if kind == "fp32" else "float16"
     external = _external(folder / f"{LANGUAGE}.data", source.language_numbers(), store)
     tracked = _tracked(layers, "language", spec.layers, progress)
-    write_language_graph(folder / LANGUAGE, spec, tracked, source.norm(), source.head(), store, external)
+    head = block_weight(source.head(), 8) if kind == "w4a16" else source.head()  # nothing in front of it could take up AWQ's factors
+    write_language_graph(folder / LANGUAGE, spec, tracked, source.norm(), head, store, external)
 
 
 def _external(path: Path, numbers: int, store: str) -> Path | None:

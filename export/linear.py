@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from export.graph import Graph
-from nvila_edge.engines.weights import Int4Weight, Int8Weight, Weight
+from nvila_edge.engines.weights import BlockWeight, Int8Weight, Weight
 
 
 def stack(weights: Sequence[Weight]) -> Weight:
@@ -16,8 +16,8 @@ def stack(weights: Sequence[Weight]) -> Weight:
     if isinstance(first, Int8Weight):
         assert all(isinstance(w, Int8Weight) and w.input_scale == first.input_scale for w in weights)
         return Int8Weight(np.concatenate([w.q for w in weights]), np.concatenate([w.scale for w in weights]), first.input_scale)  # type: ignore[union-attr]
-    if isinstance(first, Int4Weight):
-        return Int4Weight(np.concatenate([w.q for w in weights]), np.concatenate([w.scale for w in weights]))  # type: ignore[union-attr]
+    if isinstance(first, BlockWeight):
+        return BlockWeight(np.concatenate([w.q for w in weights]), np.concatenate([w.scale for w in weights]), first.bits)  # type: ignore[union-attr]
     return np.concatenate([np.asarray(w) for w in weights])
 
 
@@ -25,8 +25,8 @@ def linear(graph: Graph, x: str, name: str, weight: Weight, bias: np.ndarray | N
     """y = x W^T + b. Initialisers are `name.weight` (transposed: [in, out]), `name.scale`, `name.input_scale`, `name.bias`."""
     if isinstance(weight, Int8Weight):
         y = _w8a8(graph, x, name, weight)
-    elif isinstance(weight, Int4Weight):
-        y = _w4a16(graph, x, name, weight)
+    elif isinstance(weight, BlockWeight):
+        y = _weight_only(graph, x, name, weight)
     else:
         y = graph.node("MatMul", x, graph.weight(f"{name}.weight", np.asarray(weight).T))
     return y if bias is None else graph.node("Add", y, graph.weight(f"{name}.bias", bias))
@@ -46,7 +46,8 @@ def _w8a8(graph: Graph, x: str, name: str, weight: Int8Weight) -> str:
     return graph.node("MatMul", x, graph.node("DequantizeLinear", q, scale, zeros, axis=1))
 
 
-def _w4a16(graph: Graph, x: str, name: str, weight: Int4Weight) -> str:
-    q = graph.int4(f"{name}.weight", np.ascontiguousarray(weight.q.T))
+def _weight_only(graph: Graph, x: str, name: str, weight: BlockWeight) -> str:
+    codes = np.ascontiguousarray(weight.q.T)
+    q = graph.int4(f"{name}.weight", codes) if weight.bits == 4 else graph.constant(f"{name}.weight", codes)
     scale = graph.constant(f"{name}.scale", np.ascontiguousarray(weight.scale.T).astype(graph.compute))
     return graph.node("MatMul", x, graph.node("DequantizeLinear", q, scale, axis=0, block_size=weight.block))

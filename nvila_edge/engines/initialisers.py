@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from nvila_edge.engines.manifest import LANGUAGE, PROJECTOR, VISION, BundleError
 from nvila_edge.engines.spec import EngineSpec
-from nvila_edge.engines.weights import Int4Weight, Int8Weight, Weight, rows
+from nvila_edge.engines.weights import BlockWeight, Int8Weight, Weight, rows
 
 
 class Initialisers:
@@ -30,6 +30,10 @@ class Initialisers:
 
     def __contains__(self, name: str) -> bool:
         return name in self._tensors
+
+    def is_int4(self, name: str) -> bool:
+        """Whether it is stored in four bits."""
+        return self._tensors[name].data_type == TensorProto.INT4
 
     def __getitem__(self, name: str) -> np.ndarray:
         """As stored; INT4 as int8 of -8..7. Raises BundleError when it is not there."""
@@ -83,7 +87,8 @@ class _Graph:
             scale = self.plain(f"{name}.scale")
             return Int8Weight(np.ascontiguousarray(weight.T), scale, float(self._raw[f"{name}.input_scale"]))
         if f"{name}.scale" in self._raw:
-            return Int4Weight(np.ascontiguousarray(weight.T), np.ascontiguousarray(self.plain(f"{name}.scale").T))
+            bits = 4 if self._raw.is_int4(f"{name}.weight") else 8
+            return BlockWeight(np.ascontiguousarray(weight.T), np.ascontiguousarray(self.plain(f"{name}.scale").T), bits)
         return np.ascontiguousarray(np.asarray(weight, np.float32).T)
 
 

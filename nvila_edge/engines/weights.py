@@ -21,11 +21,12 @@ class Int8Weight:
 
 
 @dataclass(frozen=True)
-class Int4Weight:
-    """W4A16: q int8 [out, in] of -8..7, scale float32 [out, in / block]."""
+class BlockWeight:
+    """W4A16 (bits 4, codes -8..7) or, for the output Linear, W8A16 (bits 8): q int8 [out, in], scale float32 [out, in / block]."""
 
     q: np.ndarray
     scale: np.ndarray
+    bits: int = 4
 
     @property
     def block(self) -> int:
@@ -34,18 +35,19 @@ class Int4Weight:
 
     def dequantised(self) -> np.ndarray:
         """float32 [out, in]."""
-        return self.q.astype(np.float32) * np.repeat(self.scale, self.block, axis=1)
+        out, inputs = self.q.shape
+        return (self.q.reshape(out, -1, self.block) * self.scale[:, :, None]).astype(np.float32, copy=False).reshape(out, inputs)
 
 
-Weight = np.ndarray | Int8Weight | Int4Weight
+Weight = np.ndarray | Int8Weight | BlockWeight
 
 
 def rows(weight: Weight, first: int, last: int) -> Weight:
     """Outputs first..last-1 of a Linear."""
     if isinstance(weight, Int8Weight):
         return Int8Weight(weight.q[first:last], weight.scale[first:last], weight.input_scale)
-    if isinstance(weight, Int4Weight):
-        return Int4Weight(weight.q[first:last], weight.scale[first:last])
+    if isinstance(weight, BlockWeight):
+        return BlockWeight(weight.q[first:last], weight.scale[first:last], weight.bits)
     return weight[first:last]
 
 

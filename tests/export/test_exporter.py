@@ -49,11 +49,13 @@ def test_torch_runs_the_same_quantised_weights(bundle: Path):
     sessions = [engine.session(TEXTS[0]) for engine in engines]
     for i in range(6):
         answers = [session.decide(tokens[0][i : i + 1]) for session in sessions]
-        assert np.abs(np.array(answers[0].candidates) - np.array(answers[1].candidates)).max() < 0.005
+        assert (
+            np.abs(np.array(answers[0].candidates) - np.array(answers[1].candidates)).max() < 0.05
+        )  # the CPU rounds activations to INT8 as well
 
 
 def test_every_quantised_linear_runs_in_integer_arithmetic(bundle: Path, tmp_path: Path):
-    for name, fused, linears in (("vision.onnx", "MatMulIntegerToFloat", 2 * 4), ("language.onnx", "MatMulNBits", 3 * 4)):
+    for name, fused, linears in (("vision.onnx", "MatMulIntegerToFloat", 2 * 4), ("language.onnx", "MatMulNBits", 3 * 4 + 1)):
         options = onnxruntime.SessionOptions()
         options.optimized_model_filepath = str(tmp_path / name)
         options.log_severity_level = 3

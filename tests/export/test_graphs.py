@@ -19,7 +19,7 @@ from export.linear import linear, stack
 from export.source import Checkpoint
 from export.vision_graph import write_vision_graph
 from nvila_edge.engines.spec import spec_of_checkpoint
-from nvila_edge.engines.weights import Int4Weight
+from nvila_edge.engines.weights import BlockWeight
 from nvila_edge.model.nvila import NVILA
 from nvila_edge.model.preprocess import pixels
 from nvila_edge.training.builtin import ModelSize
@@ -141,7 +141,7 @@ def test_int4_packing_is_what_onnx_reads():
 
 def test_int4_linears_compute_what_their_codes_say(tmp_path: Path):
     rng = np.random.default_rng(1)
-    parts = [Int4Weight(rng.integers(-8, 8, (n, 256)).astype(np.int8), rng.uniform(0.01, 0.1, (n, 2)).astype(np.float32)) for n in (5, 3)]
+    parts = [BlockWeight(rng.integers(-8, 8, (n, 256)).astype(np.int8), rng.uniform(0.01, 0.1, (n, 2)).astype(np.float32)) for n in (5, 3)]
     graph = Graph("one")
     x = graph.input("x", "float32", ["N", 256])
     graph.output(linear(graph, x, "linear", stack(parts), None), "y", "float32", ["N", 8])

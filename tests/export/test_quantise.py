@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export import awq, smoothquant
 from export.layers import language_layer, tensors
-from export.quantise import block_size, int4_weight, int8_weight
+from export.quantise import block_size, block_weight, int8_weight, rounded
 from export.source import Checkpoint
-from nvila_edge.engines.weights import Int4Weight
+from nvila_edge.engines.weights import BlockWeight
 
 
 def outliers(rng: np.random.Generator, rows: int, channels: int) -> np.ndarray:
@@ -34,7 +35,7 @@ def test_int8_rounding_is_off_by_at_most_half_a_step(seed: int, size: float):
 def test_int4_rounding_is_off_by_at_most_half_a_step_and_keeps_zeros(seed: int):
     weight = np.random.default_rng(seed).normal(size=(4, 256)).astype(np.float32)
     weight[0, :128] = 0
-    quantised = int4_weight(weight)
+    quantised = block_weight(weight, 4)
     assert (np.abs(quantised.dequantised() - weight) <= np.repeat(quantised.scale, 128, 1) * 0.5001).all()
     assert (quantised.dequantised()[0, :128] == 0).all()
 
@@ -71,16 +72,38 @@ def test_the_searched_activation_scale_beats_the_maximum_when_there_are_outliers
     assert found < 40 / 127 and loss(found) < loss(40 / 127)
 
 
+def loss(weight: torch.Tensor, other: torch.Tensor, x: torch.Tensor) -> float:
+    """Squared error that replacing a Linear leaves in its outputs on x."""
+    return float((x @ (other - weight).T).square().sum())
+
+
 def test_factors_clipping_and_feedback_each_lose_less():
     rng = np.random.default_rng(3)
-    x, weight = outliers(rng, 600, 256), rng.standard_t(4, size=(64, 256)).astype(np.float32) * 0.05
-    plain = awq.output_loss([weight], [int4_weight(weight).dequantised()], x)
+    x = torch.from_numpy(outliers(rng, 600, 256))
+    weight = torch.from_numpy(rng.standard_t(4, size=(64, 256)).astype(np.float32) * 0.05)
+    plain = loss(weight, rounded(weight), x)
     factor = awq.search_factors([weight], x)
-    scaled = awq.output_loss([weight * factor], [int4_weight(weight * factor).dequantised()], x / factor)
-    limit = awq.clip_limits(weight * factor, x / factor)
-    clipped = awq.output_loss([weight * factor], [int4_weight(weight * factor, limit).dequantised()], x / factor)
-    fed = awq.output_loss([weight * factor], [awq.quantise_linear(weight * factor, x / factor).dequantised()], x / factor)
+    weight, x = weight * factor, x / factor
+    scaled = loss(weight, rounded(weight), x)
+    clipped = loss(weight, rounded(weight, awq.clip_limits(weight, x)), x)
+    fed = loss(weight, torch.from_numpy(awq.quantise_linear(weight, x).dequantised()), x)
     assert scaled < 0.9 * plain and clipped < scaled and fed < 0.7 * clipped
+
+
+def test_linears_too_wide_for_feedback_are_clipped_and_rounded(monkeypatch):
+    rng = np.random.default_rng(3)
+    x = torch.from_numpy(outliers(rng, 200, 256))
+    weight = torch.from_numpy(rng.standard_t(4, size=(64, 256)).astype(np.float32) * 0.05)
+    monkeypatch.setattr(awq, "FEEDBACK_INPUTS", 128)
+    expected = rounded(weight, awq.clip_limits(weight, x))
+    assert np.allclose(awq.quantise_linear(weight, x).dequantised(), expected.numpy(), atol=1e-6)
+
+
+def test_eight_bits_in_blocks_are_nearly_exact():
+    weight = np.random.default_rng(0).normal(size=(5000, 64)).astype(np.float32)
+    found = block_weight(weight, 8)
+    assert found.q.dtype == np.int8 and found.block == 64 and np.abs(found.q).max() == 127
+    assert (np.abs(found.dequantised() - weight) <= np.repeat(found.scale, 64, 1) * 0.5001).all()
 
 
 def test_awq_factors_cancel_through_norms_values_and_the_gate(checkpoint):
@@ -88,16 +111,13 @@ def test_awq_factors_cancel_through_norms_values_and_the_gate(checkpoint):
     source = Checkpoint(checkpoint)
     spec, weights = source.spec.language, source.language_layer(0)
     rng = np.random.default_rng(0)
-    import torch
-
     x = torch.from_numpy(outliers(rng, 20, 128))
     mask = torch.from_numpy(np.triu(np.full((20, 20), -1e9, np.float32), 1))
     expected, inputs = language_layer(tensors(weights), spec, x, mask)
-    seen = {name: value.numpy() for name, value in inputs.items()}
     original = awq.quantise_linear
     try:
-        awq.quantise_linear = lambda weight, x_NC: weight  # type: ignore[assignment]
-        scaled = awq.quantise_layer(weights, seen, spec)
+        awq.quantise_linear = lambda weight, x_NC: weight.numpy()  # type: ignore[assignment]
+        scaled = awq.quantise_layer(weights, inputs, spec)
     finally:
         awq.quantise_linear = original
     assert not np.allclose(scaled["self_attn.v_proj.weight"], weights["self_attn.v_proj.weight"])
@@ -108,8 +128,9 @@ def test_awq_factors_cancel_through_norms_values_and_the_gate(checkpoint):
 def test_int4_layers_keep_the_published_names(checkpoint):
     source = Checkpoint(checkpoint)
     rng = np.random.default_rng(0)
-    seen = {"qkv": outliers(rng, 64, 128), "o": outliers(rng, 64, 128), "gate_up": outliers(rng, 64, 128), "down": outliers(rng, 64, 256)}
+    widths = {"qkv": 128, "o": 128, "gate_up": 128, "down": 256}
+    seen = {name: torch.from_numpy(outliers(rng, 64, width)) for name, width in widths.items()}
     weights = source.language_layer(1)
     quantised = awq.quantise_layer(weights, seen, source.spec.language)
     assert set(quantised) == set(weights)
-    assert all(isinstance(value, Int4Weight) for name, value in quantised.items() if weights[name].ndim == 2)
+    assert all(isinstance(value, BlockWeight) for name, value in quantised.items() if weights[name].ndim == 2)

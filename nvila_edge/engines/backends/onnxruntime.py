@@ -31,8 +31,8 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the cores are shared with a robot or a simulator
-    # INT4 weights times float activations, as on a GPU; the default (4) rounds the activations to INT8 too
-    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
+    # 4: activations are rounded to INT8 in blocks of 128 for INT4 weights; 5x faster than 1 (float activations) at no loss that verify could see
+    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "4")
     if adds_int8_in_16_bits():  # exact kernels instead, at about 1.6x the time (measured with a tower of 6 layers, width 192)
         options.add_session_config_entry("session.x64quantprecision", "1")
     try:
