@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from export.calibration import FusedSequence
+from export.journal import Journal
 from export.layers import language_layer, tensors
 from export.quantise import INT4_MAX, block_size, codes, rounded, scales
 from export.source import Checkpoint
@@ -142,22 +143,44 @@ def _scale_outputs(layer: dict[str, Tensor], name: str, factor: Tensor) -> None:
         layer[f"{name}.bias"] = layer[f"{name}.bias"] / factor
 
 
-def quantised_layers(checkpoint: Checkpoint, sequences: Sequence[FusedSequence], rows: int = 4096) -> Iterator[dict[str, Weight]]:
-    """The decoder's layers in W4A16, one at a time; at most `rows` positions are looked at per Linear.
+def quantised_layers(
+    checkpoint: Checkpoint, sequences: Sequence[FusedSequence], journal: Journal, rows: int = 4096
+) -> Iterator[dict[str, Weight]]:
+    """The decoder's layers in W4A16, one at a time, those first that the journal holds; at most `rows` positions are looked at per Linear.
 
     Raises ValueError when there is nothing to calibrate with or activations are not finite.
     """
     if not sequences:
         raise ValueError("no calibration sequences were given; W4A16 needs some, for example --calibration builtin")
-    spec = checkpoint.spec.language
-    hidden = [torch.from_numpy(sequence.embeds) for sequence in sequences]
+    spec, done = checkpoint.spec.language, journal.done("language")
+    yield from (journal.layer("language", index) for index in range(done))
+    flow = journal.flow("language") if done else [sequence.embeds for sequence in sequences]
+    hidden = [torch.from_numpy(x) for x in flow]
     masks = [torch.from_numpy(sequence.mask) for sequence in sequences]
     total = sum(map(len, hidden))
     picked = torch.from_numpy(np.sort(np.random.default_rng(np.random.SeedSequence([4])).permutation(total)[:rows]))
-    for weights in checkpoint.language_layers():
-        layer = tensors(weights)
-        passed = [language_layer(layer, spec, x, mask) for x, mask in zip(hidden, masks, strict=True)]
-        hidden = [x for x, _ in passed]
-        if not all(torch.isfinite(x).all() for x in hidden):
+    for index in range(done, spec.layers):
+        weights = checkpoint.language_layer(index)
+        hidden, inputs = _through(tensors(weights), spec, hidden, masks, picked)
+        quantised = quantise_layer(weights, inputs, spec)
+        journal.keep("language", index, quantised, [x.numpy() for x in hidden])
+        yield quantised
+
+
+def _through(
+    layer: dict[str, Tensor], spec: LanguageSpec, hidden: list[Tensor], masks: list[Tensor], picked: Tensor
+) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """What flows out of a layer, and at the picked positions (of all sequences, one after the other) into its Linears."""
+    out: list[Tensor] = []
+    seen: dict[str, list[Tensor]] = {}
+    start = 0
+    for x, mask in zip(hidden, masks, strict=True):
+        x, inputs = language_layer(layer, spec, x, mask)
+        if not torch.isfinite(x).all():
             raise ValueError("calibration gave values in the language model that are not finite; is the checkpoint damaged?")
-        yield quantise_layer(weights, {name: torch.cat([seen[name] for _, seen in passed])[picked] for name in passed[0][1]}, spec)
+        here = picked[(picked >= start) & (picked < start + len(x))] - start
+        start += len(x)
+        out.append(x)
+        for name, value in inputs.items():
+            seen.setdefault(name, []).append(value[here])
+    return out, {name: torch.cat(parts) for name, parts in seen.items()}

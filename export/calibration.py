@@ -6,6 +6,7 @@ ACTIONS: what was executed). A folder of them is a calibration set.
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,6 +60,16 @@ class Calibration:
         """At most `most` frames, evenly spread over all pictures and recordings."""
         frames = [*self.images, *(frame for recording in self.recordings for frame in recording.frames)]
         return [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int))]
+
+    def sha256(self) -> str:
+        """One hash over everything in it."""
+        total = hashlib.sha256()
+        for recording in self.recordings:
+            for part in (recording.instruction.encode(), recording.frames.tobytes(), recording.actions.tobytes()):
+                total.update(part)
+        for image in self.images:
+            total.update(image.tobytes())
+        return total.hexdigest()
 
     def check_enough(self, vision: str, language: str) -> None:
         """Raises ValueError when there are fewer than MIN_DECISIONS frames for W8A8, or recorded decisions for W4A16."""

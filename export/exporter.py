@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -13,6 +14,7 @@ import numpy as np
 from export import awq, smoothquant
 from export.bundle import copy_tokenizer, staged, write_embedding, write_manifest
 from export.calibration import Calibration, Recording, fused_sequences
+from export.journal import Journal, journal
 from export.language_graph import write_language_graph
 from export.quantise import block_weight
 from export.source import Checkpoint
@@ -26,7 +28,7 @@ from nvila_edge.model.preprocess import pixels
 from nvila_edge.model.tokens import ChatTokenizer
 
 VISION_KINDS, LANGUAGE_KINDS = ("w8a8", "fp16", "fp32"), ("w4a16", "fp16", "fp32")
-CALIBRATION_FRAMES, CALIBRATION_TOKENS = 256, 8192
+CALIBRATION_PATCHES, CALIBRATION_TOKENS = 65536, 8192
 EXTERNAL_ABOVE = 1_500_000_000  # bytes of weights; protobuf files end at 2 GB
 Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
 T = TypeVar("T")
@@ -50,7 +52,7 @@ def export_bundle(
     vision: "w8a8", "fp16" or "fp32"; language: "w4a16", "fp16" or "fp32" (how Linear weights are stored; every engine input and output is
     float32).
     accuracy_on: recorded decisions that are not in `calibration`, on which the bundle is compared with the checkpoint for the manifest's accuracy
-    report. progress is called with (what, done, total).
+    report. An export that was killed goes on from its last finished layer. progress is called with (what, done, total).
     Raises ValueError (CheckpointError for the checkpoint) naming what is wrong; nothing is left in `out` then.
     """
     for kind, allowed, option in ((vision, VISION_KINDS, "vision"), (language, LANGUAGE_KINDS, "language")):
@@ -58,13 +60,13 @@ def export_bundle(
             raise ValueError(f"{option} {kind!r} is unknown; allowed: {', '.join(allowed)}")
     calibration.check_enough(vision, language)
     source, started = Checkpoint(checkpoint), time.monotonic()
-    with staged(Path(out)) as folder:
+    about = _about(source, vision, language, calibration)
+    with journal(Path(out), json.dumps(about, sort_keys=True)) as kept, staged(Path(out)) as folder:
         copy_tokenizer(source.tokenizer_folder, folder)
         table = source.embedding()
         write_embedding(folder, table)
-        _export_vision(source, folder, vision, calibration, progress)
-        _export_language(source, folder, language, calibration, table, progress)
-        about = _about(source, vision, language, calibration)
+        _export_vision(source, folder, vision, calibration, kept, progress)
+        _export_language(source, folder, language, calibration, table, kept, progress)
         manifest = write_manifest(folder, source.spec, about)
         if accuracy_on:
             progress("accuracy", 0, 1)
@@ -74,11 +76,11 @@ def export_bundle(
     return manifest
 
 
-def _export_vision(source: Checkpoint, folder: Path, kind: str, calibration: Calibration, progress: Progress) -> None:
+def _export_vision(source: Checkpoint, folder: Path, kind: str, calibration: Calibration, kept: Journal, progress: Progress) -> None:
     spec = source.spec.vision
     layers: Iterator[Mapping[str, Weight]] = source.vision_layers()
     if kind == "w8a8":
-        layers = smoothquant.quantised_layers(source, pixels(calibration.frames(CALIBRATION_FRAMES), spec.image_size))
+        layers = smoothquant.quantised_layers(source, pixels(calibration.frames(_frames(spec.grid**2)), spec.image_size), kept)
     store = "float32" if kind == "fp32" else "float16"
     external = _external(folder / f"{VISION}.data", source.vision_numbers(), store)
     tracked = _tracked(layers, "vision", spec.layers, progress)
@@ -87,19 +89,26 @@ def _export_vision(source: Checkpoint, folder: Path, kind: str, calibration: Cal
         write_projector_graph(folder / PROJECTOR, spec, source.projector(), store)
 
 
-def _export_language(source: Checkpoint, folder: Path, kind: str, calibration: Calibration, table: np.ndarray, progress: Progress) -> None:
+def _export_language(
+    source: Checkpoint, folder: Path, kind: str, calibration: Calibration, table: np.ndarray, kept: Journal, progress: Progress
+) -> None:
     spec = source.spec.language
     layers: Iterator[Mapping[str, Weight]] = source.language_layers()
     if kind == "w4a16":
         inputs = Inputs(
             source.spec, ChatTokenizer.from_folder(folder, source.spec.template), table, OnnxVision(folder, source.spec.vision, threads=1)
         )
-        layers = awq.quantised_layers(source, fused_sequences(inputs, calibration.recordings, CALIBRATION_TOKENS))
+        layers = awq.quantised_layers(source, fused_sequences(inputs, calibration.recordings, CALIBRATION_TOKENS), kept)
     store = "float32" if kind == "fp32" else "float16"
     external = _external(folder / f"{LANGUAGE}.data", source.language_numbers(), store)
     tracked = _tracked(layers, "language", spec.layers, progress)
     head = block_weight(source.head(), 8) if kind == "w4a16" else source.head()  # nothing in front of it could take up AWQ's factors
     write_language_graph(folder / LANGUAGE, spec, tracked, source.norm(), head, store, external)
+
+
+def _frames(patches: int) -> int:
+    """How many calibration frames of so many patches are looked at: large towers take seconds for one."""
+    return min(256, max(16, CALIBRATION_PATCHES // patches))
 
 
 def _external(path: Path, numbers: int, store: str) -> Path | None:
@@ -129,6 +138,7 @@ def _about(source: Checkpoint, vision: str, language: str, calibration: Calibrat
             "recordings": len(calibration.recordings),
             "images": len(calibration.images),
             "decisions": sum(len(recording.frames) for recording in calibration.recordings),
+            "sha256": calibration.sha256(),
         },
         "made_with": {package: version(package) for package in ("onnx", "onnxruntime", "torch")},
     }

@@ -11,13 +11,17 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from export.journal import Journal
 from export.layers import embed_pixels, tensors, vision_layer
 from export.quantise import INT8_MAX, int8_weight
 from export.source import Checkpoint
+from nvila_edge.engines.spec import VisionSpec
 from nvila_edge.engines.weights import Int8Weight, Weight
 
 ALPHA = 0.3
+FRAMES_AT_ONCE = 8  # through a layer: bounds the memory of large towers
 _SHRINKS = np.linspace(0.3, 1.0, 29)  # of the absolute maximum
 _GROUPS = {
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
@@ -79,17 +83,39 @@ def _mean_loss(weight: np.ndarray, quantised: Int8Weight, x: np.ndarray, rounded
     return weight @ x.mean(axis=0) - quantised.dequantised() @ rounded.mean(axis=0)
 
 
-def quantised_layers(checkpoint: Checkpoint, pixels: np.ndarray, rows: int = 16384) -> Iterator[dict[str, Weight]]:
-    """The tower's layers in W8A8, one at a time. pixels float32 [N, 3, S, S] of calibration frames; at most `rows` patches are looked at
-    per Linear.
+def quantised_layers(checkpoint: Checkpoint, pixels: np.ndarray, journal: Journal, rows: int = 16384) -> Iterator[dict[str, Weight]]:
+    """The tower's layers in W8A8, one at a time, those first that the journal holds. pixels float32 [N, 3, S, S] of calibration frames; at most `rows`
+    patches are looked at per Linear.
 
     Raises ValueError when the activations are not finite.
     """
-    spec = checkpoint.spec.vision
-    hidden = embed_pixels(tensors(checkpoint.vision_stem()), spec, torch.from_numpy(pixels))
-    picked = np.random.default_rng(np.random.SeedSequence([8])).permutation(hidden.shape[0] * hidden.shape[1])[:rows]
-    for weights in checkpoint.vision_layers():
-        hidden, inputs = vision_layer(tensors(weights), spec, hidden)
-        if not torch.isfinite(hidden).all():
+    spec, done = checkpoint.spec.vision, journal.done("vision")
+    yield from (journal.layer("vision", index) for index in range(done))
+    if done:
+        hidden = torch.from_numpy(journal.flow("vision")[0])
+    else:
+        stem = tensors(checkpoint.vision_stem())
+        hidden = torch.cat([embed_pixels(stem, spec, batch) for batch in torch.from_numpy(pixels).split(FRAMES_AT_ONCE)])
+    total = hidden.shape[0] * hidden.shape[1]
+    picked = torch.from_numpy(np.sort(np.random.default_rng(np.random.SeedSequence([8])).permutation(total)[:rows]))
+    for index in range(done, spec.layers):
+        weights = checkpoint.vision_layer(index)
+        hidden, inputs = _through(tensors(weights), spec, hidden, picked)
+        quantised = quantise_layer(weights, inputs)
+        journal.keep("vision", index, quantised, [hidden.numpy()])
+        yield quantised
+
+
+def _through(layer: dict[str, Tensor], spec: VisionSpec, hidden_NPC: Tensor, picked: Tensor) -> tuple[Tensor, dict[str, np.ndarray]]:
+    """What flows out of a layer, and at the picked patches (of all frames, one after the other) into its Linears; some frames at a time."""
+    patches, out, seen = hidden_NPC.shape[1], [], {}
+    for start, batch in zip(range(0, len(hidden_NPC), FRAMES_AT_ONCE), hidden_NPC.split(FRAMES_AT_ONCE), strict=True):
+        x, inputs = vision_layer(layer, spec, batch)
+        if not torch.isfinite(x).all():
             raise ValueError("calibration gave values in the vision tower that are not finite; is the checkpoint damaged?")
-        yield quantise_layer(weights, {name: value.flatten(0, 1).numpy()[picked] for name, value in inputs.items()})
+        first, stop = start * patches, (start + len(batch)) * patches
+        here = picked[(picked >= first) & (picked < stop)] - first
+        out.append(x)
+        for name, value in inputs.items():
+            seen.setdefault(name, []).append(value.flatten(0, 1)[here])
+    return torch.cat(out), {name: torch.cat(parts).numpy() for name, parts in seen.items()}

@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 
+from export import awq, smoothquant
 from export.bundle import staged
 from export.calibration import Calibration, Recording, read_calibration, write_recording
 from export.exporter import export_bundle
@@ -188,9 +189,48 @@ def test_pictures_of_the_user_calibrate_the_tower_only(checkpoint: Path, tmp_pat
     seen = read_calibration(tmp_path)
     assert len(seen.images) == 16 and not seen.recordings and len(seen.frames(8)) == 8
     manifest = export_bundle(checkpoint, tmp_path / "b", seen, "w8a8", "fp16")
-    assert manifest.about["calibration"] == {"name": tmp_path.name, "recordings": 0, "images": 16, "decisions": 0}
+    assert manifest.about["calibration"] == {
+        "name": tmp_path.name, "recordings": 0, "images": 16, "decisions": 0, "sha256": seen.sha256()
+    }  # fmt: skip
     with pytest.raises(ValueError, match="0 recorded decisions in 0 recordings and 16 images"):
         export_bundle(checkpoint, tmp_path / "c", seen, "w8a8", "w4a16")
     (tmp_path / "3.jpg").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"3.jpg is not a readable picture"):
         read_calibration(tmp_path)
+
+
+@pytest.mark.parametrize("killed_in", ["vision", "language"])
+def test_a_killed_export_goes_on_with_the_layer_that_it_was_at(checkpoint: Path, bundle: Path, tmp_path: Path, killed_in: str):
+    quantised: list[str] = []
+
+    def stop(what: str, done: int, total: int) -> None:
+        if what == killed_in and done == 1:
+            raise KeyboardInterrupt
+
+    def count(what: str, done: int, total: int) -> None:
+        quantised.append(f"{what} {done}")
+
+    with pytest.raises(KeyboardInterrupt):
+        export_bundle(checkpoint, tmp_path / "b", Calibration(recordings(4)), progress=stop)
+    kept = sorted(path.name for path in (tmp_path / "b.journal").glob(f"{killed_in}.*"))
+    assert kept == [f"{killed_in}.0.npz", f"{killed_in}.1.npz", f"{killed_in}.flow.2.npz"]
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "b.journal").glob(f"{killed_in}.[0-9]*.npz")}
+    calls: list[str] = []
+    originals = {"vision": smoothquant.quantise_layer, "language": awq.quantise_layer}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("export.smoothquant.quantise_layer", lambda *a: calls.append("vision") or originals["vision"](*a))
+        patch.setattr("export.awq.quantise_layer", lambda *a: calls.append("language") or originals["language"](*a))
+        export_bundle(checkpoint, tmp_path / "b", Calibration(recordings(4)), progress=count)
+    assert len(before) == 2 and calls.count("language") == (1 if killed_in == "language" else 3)
+    assert calls.count("vision") == 0
+    assert not (tmp_path / "b.journal").exists()
+    for name in ("vision.onnx", "language.onnx"):
+        assert (tmp_path / "b" / name).read_bytes() == (bundle / name).read_bytes()
+
+
+def test_the_journal_of_another_export_is_not_used(checkpoint: Path, tmp_path: Path):
+    (tmp_path / "b.journal").mkdir()
+    (tmp_path / "b.journal" / "key").write_text("another")
+    (tmp_path / "b.journal" / "vision.0.npz").write_bytes(b"not read")
+    export_bundle(checkpoint, tmp_path / "b", Calibration(recordings(4)), "w8a8", "fp16")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b"]

@@ -1,0 +1,92 @@
+"""Layers that are quantised already, kept beside the bundle that is being made: an export that was killed goes on from there.
+
+Only a kill (or Ctrl-C) leaves a journal behind; success and errors remove it. It belongs to one checkpoint, recipe and calibration: for another key it
+is begun anew.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nvila_edge.engines.weights import BlockWeight, Int8Weight, Weight
+
+_KEY = "key"
+
+
+class Journal:
+    """One folder; a file per finished layer, and per part what flows into the layer that comes next."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self._folder = folder
+        if not (folder / _KEY).is_file() or (folder / _KEY).read_text() != key:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            (folder / _KEY).write_text(key)
+
+    def done(self, part: str) -> int:
+        """How many layers of "vision" or "language" are finished."""
+        return next(index for index in range(10**6) if not self._layer(part, index).is_file())
+
+    def layer(self, part: str, index: int) -> dict[str, Weight]:
+        """A finished layer."""
+        with np.load(self._layer(part, index), allow_pickle=False) as content:
+            names = {name.rsplit("|", 1)[0] for name in content}
+            return {name: _unpacked({field: content[f"{name}|{field}"] for field in _fields(content, name)}) for name in sorted(names)}
+
+    def flow(self, part: str) -> list[np.ndarray]:
+        """What flows into the layer after the last finished one."""
+        with np.load(self._folder / f"{part}.flow.{self.done(part)}.npz", allow_pickle=False) as content:
+            return [content[name] for name in sorted(content)]
+
+    def keep(self, part: str, index: int, weights: Mapping[str, Weight], flow: Sequence[np.ndarray]) -> None:
+        """Layer `index` is finished, and `flow` is what flows into the next one."""
+        self._write(self._folder / f"{part}.flow.{index + 1}.npz", {f"{i:06d}": array for i, array in enumerate(flow)})
+        fields = {f"{name}|{field}": value for name, weight in weights.items() for field, value in _packed(weight).items()}
+        self._write(self._layer(part, index), fields)
+        (self._folder / f"{part}.flow.{index}.npz").unlink(missing_ok=True)
+
+    def _layer(self, part: str, index: int) -> Path:
+        return self._folder / f"{part}.{index}.npz"
+
+    @staticmethod
+    def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+        aside = path.with_suffix(".partial")
+        with aside.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        aside.rename(path)
+
+
+@contextmanager
+def journal(out: Path, key: str) -> Iterator[Journal]:
+    """The journal of an export to `out`."""
+    folder = out.with_name(f"{out.name}.journal")
+    try:
+        yield Journal(folder, key)
+    except Exception:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _packed(weight: Weight) -> dict[str, np.ndarray]:
+    if isinstance(weight, Int8Weight):
+        return {"q": weight.q, "scale": weight.scale, "input_scale": np.array(weight.input_scale)}
+    if isinstance(weight, BlockWeight):
+        return {"q": weight.q, "scale": weight.scale, "bits": np.array(weight.bits)}
+    return {"plain": weight}
+
+
+def _fields(content: Any, name: str) -> list[str]:
+    return [key.rsplit("|", 1)[1] for key in content if key.rsplit("|", 1)[0] == name]
+
+
+def _unpacked(fields: Mapping[str, np.ndarray]) -> Weight:
+    if "input_scale" in fields:
+        return Int8Weight(fields["q"], fields["scale"], float(fields["input_scale"]))
+    return BlockWeight(fields["q"], fields["scale"], int(fields["bits"])) if "bits" in fields else fields["plain"]
