@@ -61,7 +61,7 @@ def bench(bundles: Sequence[Path], decisions: int, threads: int = 1) -> Benchmar
         Timing(str(folder), engine.profile.name, _megabytes(folder), _percentiles(encode[i]), _percentiles(decide[i]), len(decide[i]))
         for i, (folder, engine) in enumerate(zip(bundles, engines, strict=True))
     )
-    return Benchmark(timings, _machine(), _versions(), threads)
+    return Benchmark(timings, machine(), versions(), threads)
 
 
 def _episode(engine: object, frames: np.ndarray) -> tuple[list[float], list[float]]:
@@ -98,7 +98,8 @@ def _megabytes(folder: Path) -> float:
     return sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) / 1e6
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Processor, cores, memory and present load."""
     info = Path("/proc/cpuinfo")
     names = (
         [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
@@ -108,7 +109,8 @@ def _machine() -> str:
     return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB, load {load:.1f}"
 
 
-def _versions() -> str:
+def versions() -> str:
+    """What the figures were taken with."""
     return f"Python {platform.python_version()}, " + ", ".join(f"{package} {version(package)}" for package in ("onnxruntime", "numpy"))
 
 
