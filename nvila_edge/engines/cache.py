@@ -17,13 +17,11 @@ class NewKeyValues:
     values: list[np.ndarray]
 
 
-class KeyValueCache:
-    """Keys and values float32 [layers, 1, KV, capacity, D]; unused slots hold zeros and must be masked."""
+class Slots:
+    """Which of `capacity` places are free. Where keys and values lie is a backend's business."""
 
-    def __init__(self, layers: int, kv_heads: int, head_dim: int, capacity: int) -> None:
+    def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self.keys = np.zeros((layers, 1, kv_heads, capacity, head_dim), np.float32)
-        self.values = np.zeros_like(self.keys)
         self._free = list(range(capacity - 1, -1, -1))
 
     def take(self, count: int) -> list[int]:
@@ -34,6 +32,15 @@ class KeyValueCache:
     def release(self, slots: list[int]) -> None:
         """Give slots back; what they hold must no longer be seen by any mask."""
         self._free.extend(reversed(slots))
+
+
+class KeyValueCache(Slots):
+    """Keys and values float32 [layers, 1, KV, capacity, D] in host memory; unused slots hold zeros and must be masked."""
+
+    def __init__(self, layers: int, kv_heads: int, head_dim: int, capacity: int) -> None:
+        super().__init__(capacity)
+        self.keys = np.zeros((layers, 1, kv_heads, capacity, head_dim), np.float32)
+        self.values = np.zeros_like(self.keys)
 
     def write(self, new: NewKeyValues, rows: list[int], slots: list[int]) -> None:
         """Keep positions `rows` of a pass in `slots`."""

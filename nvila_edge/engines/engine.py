@@ -9,7 +9,7 @@ import numpy as np
 from nvila_edge.engines import generate as free_text
 from nvila_edge.engines.backends import BACKENDS, Backend
 from nvila_edge.engines.inputs import Inputs
-from nvila_edge.engines.manifest import EMBEDDING, NAME, BundleError, read_manifest
+from nvila_edge.engines.manifest import EMBEDDING, NAME, BundleError, Manifest, read_manifest
 from nvila_edge.engines.session import Session, StreamSession, WindowSession
 from nvila_edge.engines.spec import EngineSpec
 from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK, ChatTokenizer
@@ -60,7 +60,8 @@ def load_bundle(folder: str | Path, backend: str = "onnxruntime", threads: int =
         from nvila_edge.engines.backends.torch import open_checkpoint
 
         return Engine(*open_checkpoint(root, threads))
-    spec = read_manifest(root).spec
+    manifest = read_manifest(root)
+    spec = manifest.spec
     try:
         embedding = np.load(root / EMBEDDING, mmap_mode="r", allow_pickle=False)
         tokenizer = ChatTokenizer.from_folder(root, spec.template)
@@ -70,14 +71,18 @@ def load_bundle(folder: str | Path, backend: str = "onnxruntime", threads: int =
         raise BundleError(
             f"{root / EMBEDDING} has shape {list(embedding.shape)}, the manifest says {[spec.language.vocab, spec.language.hidden]}"
         )
-    return Engine(spec, tokenizer, embedding, _open(root, spec, backend, threads))
+    return Engine(spec, tokenizer, embedding, _open(root, manifest, backend, threads))
 
 
-def _open(root: Path, spec: EngineSpec, backend: str, threads: int) -> Backend:
+def _open(root: Path, manifest: Manifest, backend: str, threads: int) -> Backend:
     if backend == "torch":
         from nvila_edge.engines.backends.torch import open_quantised
 
-        return open_quantised(root, spec, threads)
+        return open_quantised(root, manifest.spec, threads)
+    if backend == "tensorrt":
+        from nvila_edge.engines.backends.tensorrt import TensorRTBackend
+
+        return TensorRTBackend(root, manifest)
     from nvila_edge.engines.backends.onnxruntime import OnnxRuntimeBackend
 
-    return OnnxRuntimeBackend(root, spec, threads)
+    return OnnxRuntimeBackend(root, manifest.spec, threads)

@@ -157,3 +157,24 @@ def test_int4_linears_compute_what_their_codes_say(tmp_path: Path):
 def test_builtin_sizes_are_blocks_of_128():
     size = ModelSize()
     assert size.hidden % 128 == 0 and size.intermediate % 128 == 0
+
+
+def test_graphs_for_a_gpu_compute_the_same_in_half_precision(tmp_path: Path, checkpoint: Path, frames: np.ndarray):
+    source = Checkpoint(checkpoint)
+    spec = source.spec
+    shown = pixels(frames[:1], spec.vision.image_size)
+    embeds = np.random.default_rng(0).normal(size=(9, spec.language.hidden)).astype(np.float32)
+    seen, said = [], []
+    for compute in ("float32", "float16"):
+        args = (source.vision_stem(), source.vision_layers(), source.projector(), compute, None, compute)
+        write_vision_graph(tmp_path / "v.onnx", spec.vision, *args)
+        seen.append(session(tmp_path / "v.onnx").run(None, {"pixels": shown.astype(compute)})[0])
+        layers = source.language_layers()
+        write_language_graph(tmp_path / "l.onnx", spec.language, layers, source.norm(), source.head(), compute, None, compute)
+        empty = np.zeros((1, spec.language.kv_heads, 0, spec.language.head_dim), compute)
+        feed = {f"past_{kind}.{i}": empty for kind in ("key", "value") for i in range(spec.language.layers)}
+        feed |= {"inputs_embeds": embeds[None].astype(compute), "position_ids": np.arange(9)[None], "logit_positions": np.arange(9)}
+        feed["attention_mask"] = np.triu(np.full((9, 9), -60000), 1).astype(compute)[None, None]
+        said.append(session(tmp_path / "l.onnx").run(None, feed)[0])
+    for full, half in (seen, said):
+        assert half.dtype == np.float16 and np.abs(full - half).max() < 0.02 * np.abs(full).max()

@@ -9,7 +9,7 @@ import numpy as np
 from nvila_edge.engines.cache import KeyValueCache, NewKeyValues
 from nvila_edge.model.media import VisionEncoder
 
-BACKENDS = ("onnxruntime", "torch")
+BACKENDS = ("onnxruntime", "tensorrt", "torch")
 
 
 class Backend(VisionEncoder, Protocol):
