@@ -23,6 +23,7 @@ from nvila_edge.engines.initialisers import LanguageWeights, VisionWeights
 from nvila_edge.engines.manifest import NAME, Manifest, file_digest, read_manifest
 from nvila_edge.engines.spec import EngineSpec
 from nvila_edge.engines.weights import Weight
+from nvila_edge.gpu import gpu_is_there
 
 Profile = Mapping[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]  # input -> least, usual and largest shape
 Progress = Callable[[str, int, int], None]
@@ -69,11 +70,6 @@ def check_target(target: str, archs: Sequence[str | None]) -> Library:
     if None in archs and not gpu_is_there():
         raise ValueError(f"this machine has no NVIDIA GPU to build for; name one with --arch: {', '.join(found.architectures)}")
     return found
-
-
-def gpu_is_there() -> bool:
-    """Whether the NVIDIA driver is loaded."""
-    return Path("/proc/driver/nvidia/version").exists() or Path("/etc/nv_tegra_release").exists()
 
 
 def _written(root: Path, spec: EngineSpec, folder: Path) -> Iterator[tuple[str, Path]]:

@@ -51,8 +51,8 @@ class Serve:
     """Bundle folder; the built-in one when left out."""
     bind: str = "tcp://127.0.0.1:5555"
     """Loopback address to listen on; port * picks a free one."""
-    backend: Literal["onnxruntime", "torch"] = "onnxruntime"
-    """What runs the engines."""
+    backend: Literal["onnxruntime", "tensorrt", "torch"] = "onnxruntime"
+    """What runs the engines; tensorrt needs those that `nvila-edge export --target tensorrt-rtx` built."""
 
     def run(self) -> None:
         from nvila_edge.serving.main import serve
@@ -269,7 +269,7 @@ class Verify:
     """Checkpoint folder (published layout), run unquantised in torch."""
     recordings: str = "builtin"
     """"builtin": the expert's decisions in houses of val_unseen; or a folder as for `nvila-edge export --calibration`."""
-    backend: Literal["onnxruntime", "torch"] = "onnxruntime"
+    backend: Literal["onnxruntime", "tensorrt", "torch"] = "onnxruntime"
     """What runs the bundle."""
 
     def run(self) -> None:
@@ -346,8 +346,10 @@ class Doctor:
     def run(self) -> None:
         if self.checkpoint is not None:
             from nvila_edge.describe import describe
+            from nvila_edge.gpu import gpus
 
-            return print(describe(self.checkpoint))
+            description = describe(self.checkpoint)
+            return print("\n".join([str(description), *description.fits(gpus())]))
         from nvila_edge.doctor import FAIL, Check, checks
 
         def render() -> str:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from nvila_edge.gpu import Gpu
 from nvila_edge.model import tiling
 from nvila_edge.model.checkpoint import CheckpointConfig, is_single_file
 from nvila_edge.model.loading import skeleton
@@ -22,6 +23,7 @@ from nvila_edge.model.opening import opened
 from nvila_edge.model.weights import StoredTensor, check
 from nvila_edge.traps import traps
 
+EXPORTED = "exported W8A8 + W4A16"
 POSITIONS = 4096  # of the key/value cache in `memory_bytes`
 IMAGES = {"448 x 448": (448, 448), "640 x 480 (4:3)": (640, 480), "1280 x 720 (16:9)": (1280, 720)}
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -66,6 +68,20 @@ class Description:
         rows += [(f"trap {number}", text) for number, text in self.traps]
         return "\n".join(textwrap.fill(text, 140, initial_indent=f"{name.strip():<13}", subsequent_indent=" " * 13) for name, text in rows)
 
+    def fits(self, found: Sequence[Gpu]) -> list[str]:
+        """A line for every GPU: in which forms the model fits its memory, with a tenth and 1 GB left for everything else."""
+        lines = []
+        for gpu in found:
+            room = 0.9 * gpu.memory_bytes - 1e9
+            good = [form for form, (weights, cache) in self.memory.items() if weights + cache <= room]
+            text = (
+                f"{gpu.name} ({gpu.architecture}, {_gigabytes(gpu.memory_bytes)}): fits as {', '.join(good)}"
+                if good
+                else f"{gpu.name} is too small"
+            )
+            lines.append(f"{'GPU':<13}{text}")
+        return lines or [f"{'GPU':<13}none found on this machine"]
+
 
 def describe(path_or_hub_id: str | Path) -> Description:
     """Reads configurations, the tokenizer and headers. Raises CheckpointError (a ValueError) for whatever would keep the checkpoint from loading:
@@ -77,7 +93,7 @@ def describe(path_or_hub_id: str | Path) -> Description:
     return Description(
         source=str(path_or_hub_id), folder=folder, layout=_layout(folder, adapter, stored), generation=_generation(str(path_or_hub_id), folder, config),
         parts=parts, image_mode=_image_mode(config), video=_video(config), template=config.template, tokens=tokens(model),
-        memory=memory_bytes(sum(part.used for part in parts), model.llm.config), traps=traps(model),
+        memory=memory_bytes(sum(part.used for part in parts), model.llm.config) | {EXPORTED: exported_bytes(model)}, traps=traps(model),
     )  # fmt: skip
 
 
@@ -108,6 +124,19 @@ def memory_bytes(parameters: int, llm: Any) -> dict[str, tuple[int, int]]:
     head = getattr(llm, "head_dim", None) or llm.hidden_size // llm.num_attention_heads
     cached = 2 * llm.num_hidden_layers * llm.num_key_value_heads * head * POSITIONS
     return {dtype: (parameters * size, cached * size) for dtype, size in _BYTES.items()}
+
+
+def exported_bytes(model: NVILA) -> tuple[int, int]:
+    """Bytes of (weights, key/value cache) of an export with W8A8 vision and W4A16 language on a GPU: a byte for each weight of the tower's layers, 4.25 bits
+    for those of the decoder's, two bytes for everything else; the token table stays in host memory."""
+    llm = model.llm.config
+    decoder = sum(p.numel() for p in model.llm.model.layers.parameters())
+    tower = sum(p.numel() for p in model.vision_tower.encoder.parameters())
+    everything = sum(p.numel() for p in model.parameters()) - decoder - tower
+    everything += llm.vocab_size * llm.hidden_size if llm.tie_word_embeddings else 0
+    everything -= llm.vocab_size * llm.hidden_size
+    cache = memory_bytes(0, llm)["float16"][1]
+    return int(tower + decoder * 4.25 / 8 + 2 * everything), cache
 
 
 def _patches(model: NVILA) -> int:

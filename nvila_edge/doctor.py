@@ -13,12 +13,14 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from nvila_edge.gpu import gpus
+
 # Optional modules: the extra that brings each, and what it is for.
 EXTRAS = {
     "onnxruntime": ("cpu", "engines"), "moderngl": ("sim", "houses"), "av": ("sim", "videos"), "scipy": ("sim", "houses"),
     "trimesh": ("sim", "houses"), "fastdtw": ("sim", "evaluation"), "torch": ("train", "training, export"),
     "transformers": ("train", "training, export"), "safetensors": ("train", "training, export"), "onnx": ("export", "export"),
-    "ml_dtypes": ("export", "export"),
+    "ml_dtypes": ("export", "export"), "tensorrt_rtx_bindings": ("tensorrt", "GPU engines"),
 }  # fmt: skip
 _REQUIRED = {"cv2": "images", "zmq": "serving", "msgpack": "serving", "tokenizers": "engines"}
 _SLOW = ("torch", "transformers")  # seconds to import: looked up only
@@ -57,7 +59,7 @@ def _own(bundle: Path) -> list[Check]:
     uses = _REQUIRED | {name: use for name, (_, use) in EXTRAS.items()}
     packages = [Check(f"package {name} ({use})", partial(_package, name)) for name, use in uses.items()]
     return [
-        Check("Python", platform.python_version), Check("machine", _machine), *packages, Check("loopback port", _port),
+        Check("Python", platform.python_version), Check("machine", _machine), Check("GPU", _gpu), *packages, Check("loopback port", _port),
         Check("built-in bundle", partial(_bundle, bundle)), Check("free disk space", _disk),
     ]  # fmt: skip
 
@@ -71,6 +73,11 @@ def _run(check: Check) -> Finding:
         return Finding(check.name, OPTIONAL if command else FAIL, text)
     except (ImportError, OSError, ValueError, RuntimeError) as error:  # a package that is there may still miss a system library
         return Finding(check.name, FAIL, str(error))
+
+
+def _gpu() -> str:
+    found = [f"{gpu.name}, {gpu.memory_bytes / 2**30:.0f} GiB, {gpu.architecture}" for gpu in gpus()]
+    return "; ".join(found) or "none (none is needed)"
 
 
 def _machine() -> str:

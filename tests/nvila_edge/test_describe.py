@@ -12,6 +12,7 @@ import torch
 
 from nvila_edge import NVILA, cli
 from nvila_edge.describe import IMAGES, Description, describe, memory_bytes
+from nvila_edge.gpu import Gpu
 from nvila_edge.model.checkpoint import PARTS, parse_config
 from nvila_edge.training.tokenizer import save_tokenizer, train_tokenizer
 from tests.tiny import TEXTS, save_tiny_checkpoint
@@ -136,3 +137,14 @@ def test_memory_is_weights_and_keys_and_values() -> None:
         "float32": (40, 2 * 2 * 3 * 16 * 4096 * 4),
         **dict.fromkeys(("bfloat16", "float16"), (20, 2 * 2 * 3 * 16 * 4096 * 2)),
     }
+
+
+def test_a_gpu_is_told_in_which_forms_the_model_fits(tmp_path: Path) -> None:
+    eight = describe(published(tmp_path / "8b", NVILA_8B, SIGLIP, QWEN_7B))
+    weights, cache = eight.memory["exported W8A8 + W4A16"]
+    assert 5.0e9 < weights < 6.0e9 and cache == 2 * 28 * 4 * 128 * 4096 * 2
+    small, large = Gpu("RTX 4060 Laptop", 8 << 30, "sm89"), Gpu("H100", 80 << 30, "sm90")
+    lines = eight.fits([small, large, Gpu("MX150", 2 << 30, "sm61")])
+    assert "fits as exported W8A8 + W4A16" in lines[0] and "float16" not in lines[0]
+    assert "float32, bfloat16, float16, exported" in lines[1] and "too small" in lines[2]
+    assert "none found" in eight.fits([])[0]

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.tensorrt import gpu_is_there
 from nvila_edge.engines import BundleError, load_bundle
 from nvila_edge.engines.backends.tensorrt import runs
 from nvila_edge.engines.backends.tensorrt_engines import Shapes, graphs_of, inputs_and_outputs
 from nvila_edge.engines.backends.tensorrt_library import TensorRTError, library
 from nvila_edge.engines.manifest import read_manifest
+from nvila_edge.gpu import gpu_is_there
 
 ASSETS = Path(__file__).parents[2] / "nvila_edge" / "assets" / "bundle"
 
