@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from agents.cameras.images import open_camera
+from agents.cameras.choice import open_camera
 from agents.events import Ended, Event
 from agents.loop import Loop, LoopConfig
 from agents.policy import RemotePolicy
@@ -19,7 +19,7 @@ ROBOTS = ("dry-run",)
 
 def run_agent(
     server: str,
-    camera: Path,
+    camera: str | Path,
     instruction: str,
     *,
     robot: str = "dry-run",
@@ -29,7 +29,7 @@ def run_agent(
 ) -> Ended:
     """Follow one instruction and return how it ended (`fault` tells whether something failed); every event goes to `on_event` first.
 
-    server: its address. camera: a folder of images, an image or a video. robot: one of ROBOTS.
+    server: its address. camera: as `open_camera` takes it. robot: one of ROBOTS.
     Raises ValueError for anything that is not allowed, LinkDown when no server answers within `connect_s`.
     """
     checked_instruction(instruction)

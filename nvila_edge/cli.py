@@ -70,20 +70,32 @@ class Agent:
     example: ClassVar[str] = 'nvila-edge agent --server tcp://127.0.0.1:5555 --camera frames/ --instruction "Go to the sofa." --dry-run'
     server: str
     """Address of a running `nvila-edge serve`."""
-    camera: Path
-    """A folder of images, one image, or a video file."""
+    camera: str
+    """webcam, webcam:N, /dev/videoN, a folder of images, one image, or a video file."""
     instruction: str
     """Where to go, in words."""
     robot: Literal["dry-run"] = "dry-run"
     """What moves; dry-run only says what it would do."""
     dry_run: bool = False
     """Decide, but move nothing, whatever the robot is."""
+    view: int | None = None
+    """Port of a page on this computer that shows the camera with the decision drawn over it; 0 picks a free one."""
 
     def run(self) -> None:
         from agents.main import run_agent
+        from agents.view import LiveView
+
+        view = None if self.view is None else LiveView(self.view, self.instruction)
+        if view is not None:
+            print(f"live view: {view.url}", flush=True)
+
+        def tell(event: Any) -> None:
+            _tell(event)
+            if view is not None:
+                view(event)
 
         robot = "dry-run" if self.dry_run else self.robot
-        ended = run_agent(self.server, self.camera, self.instruction, robot=robot, on_event=_tell)
+        ended = run_agent(self.server, self.camera, self.instruction, robot=robot, on_event=tell)
         if ended.fault:
             raise SystemExit(1)
 

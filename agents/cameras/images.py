@@ -63,11 +63,11 @@ class VideoFile:
         return bgr
 
 
-def open_camera(path: Path) -> Camera:
+def open_recording(path: Path) -> Camera:
     """The camera of a folder of images, an image or a video. Raises ValueError naming what is allowed."""
     if path.is_dir() or (path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES):
         return ImageFolder(path)
     if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
         return VideoFile(path)
-    allowed = f"a folder of images, an image ({', '.join(IMAGE_SUFFIXES)}) or a video ({', '.join(VIDEO_SUFFIXES)})"
+    allowed = f"webcam, webcam:N, /dev/videoN, a folder of images, an image ({', '.join(IMAGE_SUFFIXES)}) or a video ({', '.join(VIDEO_SUFFIXES)})"
     raise ValueError(f"camera {str(path)!r} is neither of: {allowed}")

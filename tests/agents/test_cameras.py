@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from agents.cameras.images import open_camera
+from agents.cameras.choice import open_camera
+from agents.cameras.webcam import Webcam
 from agents.protocols import CameraError, RecordingOver
 
 
@@ -48,3 +50,25 @@ def test_an_unreadable_image_is_a_camera_error_not_a_black_frame(tmp_path: Path)
     with pytest.raises(CameraError, match="no readable image") as caught:
         open_camera(tmp_path).capture()
     assert not isinstance(caught.value, RecordingOver)
+
+
+def test_a_webcam_gives_the_newest_picture_once_and_says_when_none_comes(tmp_path: Path):
+    path = tmp_path / "clip.avi"  # OpenCV opens a file as it opens a device; its pictures come as fast as they are read
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for value in range(0, 250, 25):
+        writer.write(np.full((48, 64, 3), value, np.uint8))
+    writer.release()
+    camera = Webcam(str(path), wait_s=0.3)
+    frame = camera.capture()
+    assert frame.frame_id == 0 and frame.rgb.shape == (48, 64, 3) and time.monotonic() - frame.captured_s < 5
+    with pytest.raises(CameraError, match=r"gave no picture for 0\.3 s"):  # noqa: PT012  how many pictures come first is a race
+        for _ in range(12):
+            camera.capture()
+    camera.close()
+
+
+def test_a_missing_webcam_is_named_with_those_that_are_there():
+    with pytest.raises(ValueError, match="'/dev/video77' cannot be opened; cameras of this machine"):
+        open_camera("/dev/video77")
+    with pytest.raises(ValueError, match="webcam, webcam:N, /dev/videoN, a folder"):
+        open_camera("webcamera")
