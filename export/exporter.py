@@ -58,8 +58,8 @@ def export_bundle(
     for kind, allowed, option in ((vision, VISION_KINDS, "vision"), (language, LANGUAGE_KINDS, "language")):
         if kind not in allowed:
             raise ValueError(f"{option} {kind!r} is unknown; allowed: {', '.join(allowed)}")
-    calibration.check_enough(vision, language)
     source, started = Checkpoint(checkpoint), time.monotonic()
+    calibration.check_enough(vision, "awq" if source.is_awq() else language)
     about = _about(source, vision, language, calibration)
     with journal(Path(out), json.dumps(about, sort_keys=True)) as kept, staged(Path(out)) as folder:
         copy_tokenizer(source.tokenizer_folder, folder)
@@ -94,7 +94,9 @@ def _export_language(
 ) -> None:
     spec = source.spec.language
     layers: Iterator[Mapping[str, Weight]] = source.language_layers()
-    if kind == "w4a16":
+    if kind == "w4a16" and source.is_awq():
+        layers = source.awq_layers()  # somebody calibrated it already: the very same codes
+    elif kind == "w4a16":
         inputs = Inputs(
             source.spec, ChatTokenizer.from_folder(folder, source.spec.template), table, OnnxVision(folder, source.spec.vision, threads=1)
         )
@@ -131,7 +133,8 @@ def _about(source: Checkpoint, vision: str, language: str, calibration: Calibrat
             "vision": vision,
             "language": language,
             "smoothquant_alpha": smoothquant.ALPHA if vision == "w8a8" else None,
-            "awq_grid": awq.GRID if language == "w4a16" else None,
+            "awq_grid": awq.GRID if language == "w4a16" and not source.is_awq() else None,
+            "awq_imported": language == "w4a16" and source.is_awq(),
         },
         "calibration": {
             "name": calibration.name,

@@ -78,7 +78,8 @@ def _packed(weight: Weight) -> dict[str, np.ndarray]:
     if isinstance(weight, Int8Weight):
         return {"q": weight.q, "scale": weight.scale, "input_scale": np.array(weight.input_scale)}
     if isinstance(weight, BlockWeight):
-        return {"q": weight.q, "scale": weight.scale, "bits": np.array(weight.bits)}
+        offset = {} if weight.offset is None else {"offset": weight.offset}
+        return {"q": weight.q, "scale": weight.scale, "bits": np.array(weight.bits)} | offset
     return {"plain": weight}
 
 
@@ -89,4 +90,4 @@ def _fields(content: Any, name: str) -> list[str]:
 def _unpacked(fields: Mapping[str, np.ndarray]) -> Weight:
     if "input_scale" in fields:
         return Int8Weight(fields["q"], fields["scale"], float(fields["input_scale"]))
-    return BlockWeight(fields["q"], fields["scale"], int(fields["bits"])) if "bits" in fields else fields["plain"]
+    return BlockWeight(fields["q"], fields["scale"], int(fields["bits"]), fields.get("offset")) if "bits" in fields else fields["plain"]

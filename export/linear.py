@@ -17,7 +17,10 @@ def stack(weights: Sequence[Weight]) -> Weight:
         assert all(isinstance(w, Int8Weight) and w.input_scale == first.input_scale for w in weights)
         return Int8Weight(np.concatenate([w.q for w in weights]), np.concatenate([w.scale for w in weights]), first.input_scale)  # type: ignore[union-attr]
     if isinstance(first, BlockWeight):
-        return BlockWeight(np.concatenate([w.q for w in weights]), np.concatenate([w.scale for w in weights]), first.bits)  # type: ignore[union-attr]
+        offsets = [w.offset for w in weights]  # type: ignore[union-attr]
+        assert all((offset is None) == (offsets[0] is None) for offset in offsets)
+        offset = None if offsets[0] is None else np.concatenate(offsets)
+        return BlockWeight(np.concatenate([w.q for w in weights]), np.concatenate([w.scale for w in weights]), first.bits, offset)  # type: ignore[union-attr]
     return np.concatenate([np.asarray(w) for w in weights])
 
 
@@ -50,4 +53,11 @@ def _weight_only(graph: Graph, x: str, name: str, weight: BlockWeight) -> str:
     codes = np.ascontiguousarray(weight.q.T)
     q = graph.int4(f"{name}.weight", codes) if weight.bits == 4 else graph.constant(f"{name}.weight", codes)
     scale = graph.constant(f"{name}.scale", np.ascontiguousarray(weight.scale.T).astype(graph.compute))
-    return graph.node("MatMul", x, graph.node("DequantizeLinear", q, scale, axis=0, block_size=weight.block))
+    y = graph.node("MatMul", x, graph.node("DequantizeLinear", q, scale, axis=0, block_size=weight.block))
+    if weight.offset is None:
+        return y
+    blocks = graph.node("Reshape", x, graph.ints(0, 0, weight.scale.shape[1], weight.block))
+    sums = graph.node(
+        "ReduceSum", blocks, graph.ints(-1), keepdims=0
+    )  # an offset meets the sum of its block: exact, and no zero points, which
+    return graph.node("Add", y, graph.node("MatMul", sums, graph.weight(f"{name}.offset", weight.offset.T)))  # TensorRT refuses

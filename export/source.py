@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from nvila_edge.engines.spec import EngineSpec, spec_of_checkpoint
+from nvila_edge.engines.weights import BlockWeight, Weight
 from nvila_edge.model.checkpoint import CheckpointError
 from nvila_edge.model.opening import opened
 from nvila_edge.model.weights import StoredTensor
@@ -31,6 +32,22 @@ class Part:
         if name not in self._stored:
             raise CheckpointError(f"{self._where} lacks the tensor {name}; the files do not fit its config.json")
         return self._stored[name].load(torch.float32, own=True).numpy()
+
+    def packed(self, name: str) -> BlockWeight | None:
+        """A weight that is stored in four bits (AWQ), as it is stored; None for others. Codes 0..15 become -8..7, their middle goes into the offset."""
+        read = self._stored[name].packed if name in self._stored else None
+        if read is None:
+            return None
+        codes, scale, zero = (part.numpy() for part in read())
+        return BlockWeight(codes.astype(np.int8) - np.int8(8), np.ascontiguousarray(scale), 4, np.ascontiguousarray(zero + 8 * scale))
+
+    def is_packed(self, name: str) -> bool:
+        """Whether `packed` gives something."""
+        return self._stored[name].packed is not None
+
+    def names(self, prefix: str) -> list[str]:
+        """The names that start with `prefix`."""
+        return sorted(name for name in self._stored if name.startswith(prefix))
 
     def count(self, prefix: str) -> int:
         """How many numbers the tensors hold whose names start with `prefix`; known without reading them."""
@@ -77,6 +94,16 @@ class Checkpoint:
     def language_layers(self) -> Iterator[dict[str, np.ndarray]]:
         """All decoder layers, one at a time."""
         return (self.language_layer(i) for i in range(self.spec.language.layers))
+
+    def is_awq(self) -> bool:
+        """Whether the decoder's Linears are stored in four bits already."""
+        return any(self._llm.is_packed(name) for name in self._llm.names("model.layers."))
+
+    def awq_layers(self) -> Iterator[dict[str, Weight]]:
+        """All decoder layers with their stored codes, one at a time."""
+        for index in range(self.spec.language.layers):
+            prefix = f"model.layers.{index}."
+            yield {name[len(prefix) :]: self._llm.packed(name) or self._llm[name] for name in self._llm.names(prefix)}
 
     def vision_layers(self) -> Iterator[dict[str, np.ndarray]]:
         """The tower's layers that are run, one at a time."""

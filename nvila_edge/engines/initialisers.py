@@ -87,8 +87,9 @@ class _Graph:
             scale = self.plain(f"{name}.scale")
             return Int8Weight(np.ascontiguousarray(weight.T), scale, float(self._raw[f"{name}.input_scale"]))
         if f"{name}.scale" in self._raw:
+            offset = np.ascontiguousarray(self.plain(f"{name}.offset").T) if f"{name}.offset" in self._raw else None
             bits = 4 if self._raw.is_int4(f"{name}.weight") else 8
-            return BlockWeight(np.ascontiguousarray(weight.T), np.ascontiguousarray(self.plain(f"{name}.scale").T), bits)
+            return BlockWeight(np.ascontiguousarray(weight.T), np.ascontiguousarray(self.plain(f"{name}.scale").T), bits, offset)
         return np.ascontiguousarray(np.asarray(weight, np.float32).T)
 
 

@@ -22,11 +22,15 @@ class Int8Weight:
 
 @dataclass(frozen=True)
 class BlockWeight:
-    """W4A16 (bits 4, codes -8..7) or, for the output Linear, W8A16 (bits 8): q int8 [out, in], scale float32 [out, in / block]."""
+    """W4A16 (bits 4, codes -8..7) or, for the output Linear, W8A16 (bits 8): q int8 [out, in], scale float32 [out, in / block].
+
+    offset float32 [out, in / block] is added to every weight of a block: what published AWQ weights have instead of zero points.
+    """
 
     q: np.ndarray
     scale: np.ndarray
     bits: int = 4
+    offset: np.ndarray | None = None
 
     @property
     def block(self) -> int:
@@ -36,7 +40,10 @@ class BlockWeight:
     def dequantised(self) -> np.ndarray:
         """float32 [out, in]."""
         out, inputs = self.q.shape
-        return (self.q.reshape(out, -1, self.block) * self.scale[:, :, None]).astype(np.float32, copy=False).reshape(out, inputs)
+        weight = (self.q.reshape(out, -1, self.block) * self.scale[:, :, None]).astype(np.float32, copy=False)
+        if self.offset is not None:
+            weight += self.offset[:, :, None]
+        return weight.reshape(out, inputs)
 
 
 Weight = np.ndarray | Int8Weight | BlockWeight
@@ -47,7 +54,8 @@ def rows(weight: Weight, first: int, last: int) -> Weight:
     if isinstance(weight, Int8Weight):
         return Int8Weight(weight.q[first:last], weight.scale[first:last], weight.input_scale)
     if isinstance(weight, BlockWeight):
-        return BlockWeight(weight.q[first:last], weight.scale[first:last], weight.bits)
+        offset = None if weight.offset is None else weight.offset[first:last]
+        return BlockWeight(weight.q[first:last], weight.scale[first:last], weight.bits, offset)
     return weight[first:last]
 
 

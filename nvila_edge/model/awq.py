@@ -37,6 +37,13 @@ def weight(found: Mapping[str, Any], layer: str, dtype: torch.dtype | None, own:
     return dequantised(qweight, scales, zeros, dtype or scales.dtype)
 
 
+def codes(found: Mapping[str, Any], layer: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Codes 0..15 uint8 [N, K], scales and scaled zeros float32 [N, K / 128] of a packed layer, as they are stored."""
+    qweight, scales, zeros = (found[f"{layer}.{part}"].load(None) for part in PARTS)
+    groups = qweight.shape[1] // GROUP
+    return unpack_int4(qweight), scales[:groups].T.float(), zeros[:groups].T.float()
+
+
 def _checked_shape(layer: str, found: Mapping[str, Any]) -> tuple[int, int]:
     qweight, scales, zeros = (found.get(f"{layer}.{part}") for part in PARTS)
     assert qweight is not None

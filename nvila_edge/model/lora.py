@@ -67,7 +67,7 @@ def merged(base: dict[str, dict[str, StoredTensor]], adapter: Path) -> dict[str,
             raise CheckpointError(
                 f"{pair.a.origin}: expected a pair for {list(weight.shape)}, found {list(pair.a.shape)} and {list(pair.b.shape)}"
             )
-        result[part][own] = replace(weight, load=partial(_added, weight, pair, _scale(config, pair.layer, rank)))
+        result[part][own] = replace(weight, packed=None, load=partial(_added, weight, pair, _scale(config, pair.layer, rank)))
     return result
 
 

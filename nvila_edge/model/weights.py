@@ -29,13 +29,15 @@ _OTHER_FILES = (
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor that has not been read yet: its shape, where it comes from (for messages), what reads it (dtype None: as stored), and its stored
-    dtype (None: one that weights do not have). `load(dtype, own=True)` maps a file anew, so that its pages go away with the tensor."""
+    """A tensor that has not been read yet: its shape, where it comes from (for messages), what reads it (dtype None: as stored), and its stored dtype
+    (None: one that weights do not have). `load(dtype, own=True)` maps a file anew, so that its pages go away with the tensor; `packed` reads what
+    awq.codes gives, where the file holds packed codes."""
 
     shape: tuple[int, ...]
     origin: str
     load: Callable[..., Tensor]
     dtype: torch.dtype | None
+    packed: Callable[[], tuple[Tensor, Tensor, Tensor]] | None = None
 
 
 def part_tensors(folder: Path, part: str) -> dict[str, StoredTensor]:
@@ -98,7 +100,9 @@ def _with_awq(found: dict[str, StoredTensor], folder: Path) -> dict[str, StoredT
     layers = awq.packed(found)
     replaced = {f"{layer}.{kind}" for layer in layers for kind in (*awq.PARTS, "weight")}
     weights = {
-        f"{layer}.weight": StoredTensor(shape, qweight.origin, partial(awq.weight, found, layer), found[f"{layer}.scales"].dtype)
+        f"{layer}.weight": StoredTensor(
+            shape, qweight.origin, partial(awq.weight, found, layer), found[f"{layer}.scales"].dtype, partial(awq.codes, found, layer)
+        )
         for layer, (shape, qweight) in layers.items()
     }
     return {name: value for name, value in found.items() if name not in replaced} | weights

@@ -154,3 +154,25 @@ def test_what_does_not_fit_is_named(tiny, state, tmp_path, changed, message):
     torch.save({name: value for name, value in stored.items() if value is not None}, tmp_path / "awq" / "llm" / FILE)
     with pytest.raises(CheckpointError, match=message):
         NVILA.from_pretrained(tmp_path / "awq")
+
+
+def test_published_codes_go_into_a_bundle_as_they_are(checkpoint, tmp_path):
+    from export.calibration import Calibration
+    from export.exporter import export_bundle
+    from nvila_edge.engines import load_bundle
+    from nvila_edge.engines.initialisers import LanguageWeights
+    from nvila_edge.engines.manifest import read_manifest
+    from tests.tiny import TEXTS
+
+    manifest = export_bundle(checkpoint, tmp_path / "bundle", Calibration([]), "fp32", "w4a16")
+    assert manifest.about["recipe"]["awq_imported"]
+    weight = LanguageWeights(tmp_path / "bundle", read_manifest(tmp_path / "bundle").spec).layer(1)["mlp.up_proj.weight"]
+    expected = NVILA.from_pretrained(checkpoint, dtype="float32").llm.model.layers[1].mlp.up_proj.weight.detach().numpy()
+    assert (
+        weight.offset is not None and np.abs(weight.dequantised() - expected).max() < 2e-3 * np.abs(expected).max()
+    )  # offsets are stored in fp16
+    engines = [load_bundle(folder, backend) for folder, backend in ((tmp_path / "bundle", "onnxruntime"), (checkpoint, "torch"))]
+    rng = np.random.default_rng(0)
+    tokens = rng.normal(size=(1, engines[0].spec.vision.tokens, engines[0].spec.vision.out_hidden)).astype(np.float32)
+    found, wanted = (np.array(engine.session(TEXTS[0]).decide(tokens).candidates) for engine in engines)
+    assert np.abs(found - wanted).max() < 0.05  # the CPU rounds activations to INT8
