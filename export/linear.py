@@ -17,9 +17,9 @@ def stack(weights: Sequence[Weight]) -> Weight:
         assert all(isinstance(w, Int8Weight) and w.input_scale == first.input_scale for w in weights)
         return Int8Weight(np.concatenate([w.q for w in weights]), np.concatenate([w.scale for w in weights]), first.input_scale)  # type: ignore[union-attr]
     if isinstance(first, BlockWeight):
-        offsets = [w.offset for w in weights]  # type: ignore[union-attr]
-        assert all((offset is None) == (offsets[0] is None) for offset in offsets)
-        offset = None if offsets[0] is None else np.concatenate(offsets)
+        offsets = [w.offset for w in weights if w.offset is not None]  # type: ignore[union-attr]
+        assert len(offsets) in (0, len(weights))
+        offset = np.concatenate(offsets) if offsets else None
         return BlockWeight(np.concatenate([w.q for w in weights]), np.concatenate([w.scale for w in weights]), first.bits, offset)  # type: ignore[union-attr]
     return np.concatenate([np.asarray(w) for w in weights])
 

@@ -92,7 +92,7 @@ def _written(root: Path, spec: EngineSpec, folder: Path) -> Iterator[tuple[str, 
 
 
 def build(
-    found: Library, graph: Path, arch: str | None, profiles: list[Profile], interface: Mapping[str, tuple[str, tuple[int, ...]]]
+    found: Library, graph: Path, arch: str | None, profiles: Sequence[Profile], interface: Mapping[str, tuple[str, tuple[int, ...]]]
 ) -> bytes:
     """A serialised engine of an ONNX file, read back. Raises TensorRTError with what the parser or builder said, or when its inputs and
     outputs are not `interface`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,6 +16,24 @@ class NewKeyValues:
 
     keys: list[np.ndarray]
     values: list[np.ndarray]
+
+
+class Cache(Protocol):
+    """What a session needs of a backend's cache; `new` is what the same backend's pass gave."""
+
+    capacity: int
+
+    def take(self, count: int) -> list[int]:
+        """Slots to write to."""
+        ...
+
+    def release(self, slots: list[int]) -> None:
+        """Give slots back; what they hold must no longer be seen by any mask."""
+        ...
+
+    def write(self, new: Any, rows: list[int], slots: list[int]) -> None:
+        """Keep positions `rows` of a pass in `slots`."""
+        ...
 
 
 class Slots:

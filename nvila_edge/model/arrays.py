@@ -21,7 +21,7 @@ def concatenated(parts: Sequence[Array], axis: int = 0) -> Array:
 
 def as_float32(array: Array) -> Array:
     """The same in float32."""
-    return array.astype(np.float32, copy=False) if isinstance(array, np.ndarray) else array.float()
+    return array.astype(np.float32, copy=False) if isinstance(array, np.ndarray) else array.float()  # type: ignore[return-value]
 
 
 def like(values: np.ndarray, other: Array) -> Array:
@@ -30,4 +30,4 @@ def like(values: np.ndarray, other: Array) -> Array:
         return values.astype(other.dtype, copy=False)  # type: ignore[return-value]
     import torch
 
-    return torch.from_numpy(values).to(other.device, other.dtype)
+    return torch.from_numpy(values).to(other.device, other.dtype)  # type: ignore[return-value]

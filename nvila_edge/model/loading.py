@@ -66,7 +66,7 @@ def skeleton(kind: type[NVILA], found: Opened) -> NVILA:
     if given and int(given) != channels:
         raise CheckpointError(f"{folder / 'config.json'}: mm_hidden_size is {given}; expected {channels} of the tower and its scales")
     model.tokenizer_folder = found.tokenizer_folder
-    model.tokenizer = _tokenizer(found.tokenizer_folder, config.template, model.llm.get_input_embeddings().weight.shape[0])
+    model.tokenizer = _tokenizer(found.tokenizer_folder, config.template, int(model.llm.model.embed_tokens.weight.shape[0]))
     return model
 
 

@@ -72,7 +72,7 @@ class MediaTokens:
         separator = [self.embed_text(encoder.separator)] if encoder.separator else []
         return concatenated([part for level in levels for part in (*(self._framed(frame, encoder) for frame in level), *separator)])
 
-    def frames(self, frames: Sequence[np.ndarray]) -> Any:
+    def frames(self, frames: Sequence[np.ndarray] | np.ndarray) -> Any:
         """[N, k, H] of uint8 [H, W, 3] frames, one tile each, without what stands around an image."""
         whole = [checked_frame(frame) for frame in frames]
         if self.rules.image_aspect_ratio == "pad":

@@ -82,9 +82,9 @@ def _module(layer: Layer, column_major: bool) -> nn.Module:
         case "downsample":
             return SpaceToChannel(*layer.sizes, column_major=column_major)
         case "norm":
-            return nn.LayerNorm(*layer.sizes)
+            return nn.LayerNorm(layer.sizes[0])
         case "linear":
-            return nn.Linear(*layer.sizes)
+            return nn.Linear(layer.sizes[0], layer.sizes[1])
         case "gelu":
             return nn.GELU()
         case "token_learner":

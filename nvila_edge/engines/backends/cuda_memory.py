@@ -14,7 +14,7 @@ ALIGNMENT = 256  # bytes; what TensorRT asks of every address
 
 def _runtime() -> Any:
     try:
-        from cuda.bindings import runtime
+        from cuda.bindings import runtime  # type: ignore[attr-defined]  a compiled module
     except ImportError:
         raise TensorRTError('the CUDA bindings are not installed; pip install "nvila-edge[tensorrt]"') from None
     return runtime
