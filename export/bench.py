@@ -207,7 +207,8 @@ def _main() -> None:
     folder, backend, threads = sys.argv[1:]
     _episode(open_engine(Path(folder), backend, int(threads)), WARM_UP)
     status = Path("/proc/self/status").read_text()  # not getrusage: its maximum is inherited from the process that started this one
-    sys.stdout.write(f"{next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024}\n")
+    peak_kb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    sys.stdout.write(f"{peak_kb / 1024}\n")
 
 
 if __name__ == "__main__":
