@@ -1,7 +1,7 @@
 """CPU figures of the exported graphs on real shapes with random weights (weights do not matter for speed): W8A8 against fp32 vision, W4A16 against fp32
 decoding.
 
-    python benchmarks/cpu_engines.py [--threads 2] [--onnxruntime-genai PYTHON]
+    python -m benchmarks.cpu_engines [--threads 2] [--onnxruntime-genai PYTHON]
 
 Vision: layers of so400m width (1152) over 729 patches; the fp32 baseline is the faster of our opset-21 graph and one with opset 23's fused Attention.
 Language: Qwen2.5-0.5B's shape, decoding at a context of 1,024. Variants take turns, so that a change of load meets all of them.
@@ -15,56 +15,26 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import onnxruntime
 
+from benchmarks.random_bundles import random, write_language, write_vision
 from export import graph as graph_module
 from export import vision_graph
 from export.bench import machine, versions
 from export.graph import Graph
-from export.language_graph import write_language_graph
 from export.linear import linear, stack
 from nvila_edge.engines.backends.onnxruntime import open_session
 from nvila_edge.engines.spec import LanguageSpec, VisionSpec
-from nvila_edge.engines.weights import BlockWeight, Int8Weight, Weight
+from nvila_edge.engines.weights import Weight
 
 SO400M = VisionSpec(378, 14, 1152, 2, 16, 4304, 1e-6, "mlp_downsample", False, 896)
 QWEN_05B = LanguageSpec("qwen2", 896, 24, 14, 2, 64, 4864, 151936, 1e-6, 1e6, True, False)
 CONTEXT = 1024
-
-
-def random(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Small normal numbers, float32."""
-    return rng.standard_normal(shape, np.float32) * np.float32(0.02)
-
-
-def weight(rng: np.random.Generator, kind: str, out: int, inputs: int) -> Weight:
-    """A random Linear weight of a kind: "fp32", "w8a8", "w4a16" or "w8a16"."""
-    if kind == "fp32":
-        return random(rng, out, inputs)
-    if kind == "w8a8":
-        return Int8Weight(rng.integers(-127, 128, (out, inputs), np.int8), np.full(out, 1e-3, np.float32), 0.02)
-    bits = 4 if kind == "w4a16" else 8
-    codes = rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (out, inputs), np.int8)
-    return BlockWeight(codes, np.full((out, inputs // 128), 0.16 / 2**bits, np.float32), bits)
-
-
-def vision_layers(spec: VisionSpec, kind: str) -> Iterator[Mapping[str, Weight]]:
-    """Random layers, the same for every kind of the same seed."""
-    rng, c = np.random.default_rng(0), spec.hidden
-    for _ in range(spec.layers):
-        sizes = {
-            **{f"self_attn.{p}_proj": (c, c) for p in ("q", "k", "v", "out")},
-            "mlp.fc1": (spec.intermediate, c),
-            "mlp.fc2": (c, spec.intermediate),
-        }
-        norms = {f"layer_norm{i}.{part}": np.full(c, value, np.float32) for i in (1, 2) for part, value in (("weight", 1), ("bias", 0))}
-        linears = {f"{name}.weight": weight(rng, kind, *size) for name, size in sizes.items()}
-        yield norms | linears | {f"{name}.bias": np.zeros(size[0], np.float32) for name, size in sizes.items()}
 
 
 def fused_attention(graph: Graph, x: str, spec: VisionSpec, name: str, weights: Mapping[str, Weight]) -> str:
@@ -75,37 +45,6 @@ def fused_attention(graph: Graph, x: str, spec: VisionSpec, name: str, weights: 
     q, k, v = graph.nodes("Split", qkv, axis=-1, num_outputs=3, outputs=3)
     mixed = graph.node("Attention", q, k, v, q_num_heads=spec.heads, kv_num_heads=spec.heads)
     return linear(graph, mixed, f"{name}.out", weights["self_attn.out_proj.weight"], np.asarray(weights["self_attn.out_proj.bias"]))
-
-
-def write_vision(path: Path, spec: VisionSpec, kind: str) -> None:
-    """A tower of random layers with its projector in fp32."""
-    rng, c, h = np.random.default_rng(1), spec.hidden, spec.out_hidden
-    stem = {"patch_embedding.weight": random(rng, c, 3, spec.patch, spec.patch), "patch_embedding.bias": np.zeros(c, np.float32)}
-    stem["position_embedding.weight"] = random(rng, spec.grid**2, c)
-    projector = {"layers.1.weight": np.ones(4 * c, np.float32), "layers.1.bias": np.zeros(4 * c, np.float32)}
-    for index, size in (("2", (h, 4 * c)), ("4", (h, h))):
-        projector |= {f"layers.{index}.weight": random(rng, *size), f"layers.{index}.bias": np.zeros(h, np.float32)}
-    vision_graph.write_vision_graph(path, spec, stem, vision_layers(spec, kind), projector)
-
-
-def write_language(path: Path, spec: LanguageSpec, kind: str) -> None:
-    """A decoder of random layers; with "w4a16" the output Linear is in 8 bits, as in our bundles."""
-    rng, h, d = np.random.default_rng(2), spec.hidden, spec.head_dim
-    sizes = {
-        "self_attn.q_proj": (spec.heads * d, h), "self_attn.k_proj": (spec.kv_heads * d, h), "self_attn.v_proj": (spec.kv_heads * d, h),
-        "self_attn.o_proj": (h, spec.heads * d), "mlp.gate_proj": (spec.intermediate, h), "mlp.up_proj": (spec.intermediate, h),
-        "mlp.down_proj": (h, spec.intermediate),
-    }  # fmt: skip
-
-    def layers() -> Iterator[Mapping[str, Weight]]:
-        for _ in range(spec.layers):
-            plain = {name: np.ones(h, np.float32) for name in ("input_layernorm.weight", "post_attention_layernorm.weight")}
-            biases = {f"self_attn.{p}_proj.bias": np.zeros(sizes[f"self_attn.{p}_proj"][0], np.float32) for p in "qkv"}
-            yield plain | biases | {f"{name}.weight": weight(rng, kind, *size) for name, size in sizes.items()}
-
-    head = weight(rng, "w8a16" if kind == "w4a16" else kind, spec.vocab, h)
-    external = path.with_suffix(".data") if kind == "fp32" else None
-    write_language_graph(path, spec, layers(), np.ones(h, np.float32), head, external=external)
 
 
 def alternating(variants: Mapping[str, Callable[[], object]], warm_up: int, n: int) -> dict[str, dict[str, float]]:

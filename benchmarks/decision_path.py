@@ -1,6 +1,6 @@
 """What the frame cache and the action grammar save: one decision with both, and the same decision with neither.
 
-    python benchmarks/decision_path.py [--decisions 20]
+    python -m benchmarks.decision_path [--decisions 20]
 
 Random models (weights do not matter for speed) with the `navila` window rule and 8 frames, stored and run in fp32 on one thread. With: the newest frame is
 encoded, the seven others are in the cache, and one prefill scores all ten actions. Neither: eight frames are encoded, the prompt is prefilled, and an

@@ -1,6 +1,6 @@
 """How much memory a big checkpoint takes: writes a random one of NVILA-8B's shape in bfloat16 (16 GB), loads it in a process of its own, and answers.
 
-    python benchmarks/load_memory.py --folder /some/disk/with/17GB
+    python -m benchmarks.load_memory --folder /some/disk/with/17GB
 
 The folder is made anew and removed at the end. Prints one line of JSON: weights and peak resident memory in GiB, seconds to load and to answer.
 """

@@ -1,7 +1,7 @@
 """What each quantised part of a bundle costs in accuracy, and what the language model's calibration should look at: navigation prompts with their image
 tokens, or text only as in the published recipe.
 
-    python benchmarks/quantisation.py nvila_edge/assets/checkpoint [--houses 20]
+    python -m benchmarks.quantisation nvila_edge/assets/checkpoint [--houses 20]
 
 Exports the checkpoint once for each variant and compares it with the checkpoint on the expert's decisions in val_unseen houses. Prints one JSON object.
 """
