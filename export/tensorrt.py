@@ -46,7 +46,7 @@ def build_engines(bundle: str | Path, target: str, arch: str | None, progress: P
         shapes, graphs = Shapes.of(manifest.spec), graphs_of(manifest.spec)
         with tempfile.TemporaryDirectory(dir=aside) as written:
             for index, (name, graph) in enumerate(_written(root, manifest.spec, Path(written))):
-                progress(f"building {name} for {arch or 'this GPU'}", index, len(graphs))
+                progress(f"engines for {arch or 'this GPU'}", index, len(graphs))
                 engine = build(found, graph, arch, shapes.profiles(name, manifest.spec), inputs_and_outputs(name, manifest.spec))
                 (aside / f"{name}.engine").write_bytes(engine)
         info = EngineInfo(target, found.version, arch or "local", shapes, {name: manifest.files[f"{name}.onnx"][0] for name in graphs})
@@ -56,7 +56,7 @@ def build_engines(bundle: str | Path, target: str, arch: str | None, progress: P
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     _list(root, manifest, out)
-    progress("engines built", len(graphs), len(graphs))
+    progress(f"engines for {arch or 'this GPU'}", len(graphs), len(graphs))
     return out
 
 

@@ -258,9 +258,12 @@ class Export:
         from export.bundle import copied_bundle, is_bundle
         from export.exporter import export_bundle
         from export.tensorrt import build_engines, check_target
+        from nvila_edge.progress import Estimate
+
+        estimate = Estimate()
 
         def progress(what: str, done: int, total: int) -> None:
-            print(f"{what}: {done} of {total}", flush=True)
+            print(estimate.line(what, done, total), flush=True)
 
         archs = self.arch.split(",") if self.arch else [None]
         if self.target != "onnx":

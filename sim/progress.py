@@ -11,21 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from nvila_edge.progress import duration
 from sim.episodes import Episode
 from sim.report.figures import outcome
 from sim.results import Record, number
 
 _RECENT = 5
-
-
-def duration(seconds: float) -> str:
-    """A short reading of a time span: "45 s", "3 min 20 s", "1 h 05 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 class Display:

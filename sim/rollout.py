@@ -26,6 +26,7 @@ from sim.navmesh import NavMesh
 from sim.renderer import Renderer
 
 STOP = ACTIONS.index(Stop())
+STRAYED_M = 2.5  # a lesson ends so much farther from the goal than it had come: the way back from there is in no instruction, and learning it teaches turning
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class _Run:
     features: list[np.ndarray] = field(default_factory=list)
     expert_actions: list[int] = field(default_factory=list)
     executed: list[int] = field(default_factory=list)
+    closest_m: float = float("inf")
     success: bool = False
     oracle_success: bool = False
 
@@ -111,6 +113,7 @@ class Roller:
         wanted = ACTIONS.index(run.expert.action(run.env.pose))
         distance = run.expert.distance_m(run.env.pose)
         run.oracle_success |= distance < SUCCESS_M
+        run.closest_m = min(run.closest_m, distance)
         probabilities = steadied(probabilities, run.executed[-1] if run.executed else None)
         if self.settings.temperature > 0:
             sharpened = probabilities ** (1 / self.settings.temperature)
@@ -130,4 +133,4 @@ class Roller:
             return False
         for primitive in primitives(ACTIONS[chosen]):
             run.env.execute(primitive)
-        return True
+        return not (self.learning and run.expert.distance_m(run.env.pose) > run.closest_m + STRAYED_M)
