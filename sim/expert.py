@@ -15,6 +15,7 @@ from sim.navmesh import NavMesh
 GOAL_RADIUS_M = 0.3
 TURN_RAD = math.radians(TURN_STEP_DEG)
 HYSTERESIS_RAD = math.radians(10.0)  # below 7.5 a turn of 15 degrees makes it worse; the rest keeps turns apart
+KEEPS_TURNING_RAD = math.radians(45.0)  # a target farther to the other side than this is reached by turning on, all the way round
 GAIN_M = 0.9 * FORWARD_M  # what each merged step must take off the way: within 25 degrees of the path
 LEAST_GAIN_M = 0.25 * FORWARD_M  # what the first one must: less means that something is in the way
 MAX_STEPS = 3  # an action merges at most three primitives (75 cm, 45 degrees)
@@ -44,13 +45,19 @@ class Expert:
         """Geodesic distance to the goal in metres; inf when it can't be reached."""
         return self._field.distance(np.array(pose.position_m))
 
-    def action(self, pose: Pose) -> Action:
-        """The next merged action: turn towards the path, walk its straight part, stop within the goal radius (or where nothing helps)."""
+    def action(self, pose: Pose, turning: int = 0) -> Action:
+        """The next merged action: turn towards the path, walk its straight part, stop within the goal radius (or where nothing helps).
+
+        turning: +1 or -1 when the last action was a turn to the left or right. Whoever looks for the way must be told to turn on until it is in view:
+        the shorter way round can't be known by what has been seen, and learning it teaches turning back and forth.
+        """
         path = self._field.path(np.array(pose.position_m))
         length = _length(path)
         if len(path) == 0 or length < self._goal_radius_m:
             return Stop()
         error = wrap_angle(bearing(path[0], _target(path)) - pose.yaw_rad)
+        if error * turning <= -KEEPS_TURNING_RAD:
+            error += turning * 2 * math.pi
         turns = round(error / TURN_RAD)
         if self._gain(pose, length, turns) < LEAST_GAIN_M:
             return self._around(pose, length)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from nvila_edge.model.nvila import NVILA
-from nvila_edge.navigation.actions import ACTIONS, Stop, primitives
+from nvila_edge.navigation.actions import ACTIONS, Stop, Turn, primitives
 from nvila_edge.navigation.grammar import action_trie
 from nvila_edge.navigation.steady import steadied
 from nvila_edge.training.stream import Episode as Recording
@@ -110,7 +110,7 @@ class Roller:
 
     def _decide(self, run: _Run, probabilities: np.ndarray, rng: np.random.Generator) -> bool:
         """Chooses, records and executes; False when the episode is over."""
-        wanted = ACTIONS.index(run.expert.action(run.env.pose))
+        wanted = ACTIONS.index(run.expert.action(run.env.pose, _turning(run.executed)))
         distance = run.expert.distance_m(run.env.pose)
         run.oracle_success |= distance < SUCCESS_M
         run.closest_m = min(run.closest_m, distance)
@@ -134,3 +134,9 @@ class Roller:
         for primitive in primitives(ACTIONS[chosen]):
             run.env.execute(primitive)
         return not (self.learning and run.expert.distance_m(run.env.pose) > run.closest_m + STRAYED_M)
+
+
+def _turning(executed: Sequence[int]) -> int:
+    """+1 or -1 when the last action was a turn to the left or right, else 0."""
+    last = ACTIONS[executed[-1]] if executed else None
+    return (1 if last.angle_deg > 0 else -1) if isinstance(last, Turn) else 0

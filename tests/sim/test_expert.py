@@ -96,3 +96,21 @@ def test_answers_are_quick_enough_for_training() -> None:
     for pose in poses:
         expert.action(pose)
     assert 200 / (time.process_time() - before) > 300
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**31), st.integers(0, 2), st.sampled_from([1, -1]))
+def test_whoever_turns_is_told_to_turn_on_until_the_way_lies_ahead(seed: int, which: int, turning: int) -> None:
+    mesh, rng = meshes()[which], np.random.default_rng(seed)
+    pose, goal = Pose(tuple(mesh.random_point(rng).tolist()), float(rng.uniform(-math.pi, math.pi))), mesh.random_point(rng)
+    expert, turned_deg = Expert(mesh, goal), 0.0
+    while isinstance(action := expert.action(pose, turning), Turn):
+        if action.angle_deg * turning < 0:  # it has turned too far, by less than a turn
+            assert abs(action.angle_deg) < 45 or turned_deg == 0
+            break
+        turned_deg += abs(action.angle_deg)
+        assert turned_deg <= 360
+        for primitive in primitives(action):
+            pose = walk(mesh, pose, primitive)
+    else:
+        assert isinstance(action, Forward | Stop)
