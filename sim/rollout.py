@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from nvila_edge.model.nvila import NVILA
-from nvila_edge.navigation.actions import ACTIONS, Stop, Turn, primitives
+from nvila_edge.navigation.actions import ACTIONS, Action, Stop, Turn, primitives
 from nvila_edge.navigation.grammar import action_trie
 from nvila_edge.navigation.steady import steadied
 from nvila_edge.training.stream import Episode as Recording
@@ -26,6 +26,7 @@ from sim.navmesh import NavMesh
 from sim.renderer import Renderer
 
 STOP = ACTIONS.index(Stop())
+FULL_TURN_DEG = 360.0
 STRAYED_M = 2.5  # a lesson ends so much farther from the goal than it had come: the way back from there is in no instruction, and learning it teaches turning
 
 
@@ -48,6 +49,7 @@ class _Run:
     expert_actions: list[int] = field(default_factory=list)
     executed: list[int] = field(default_factory=list)
     closest_m: float = float("inf")
+    turned_deg: float = 0.0
     success: bool = False
     oracle_success: bool = False
 
@@ -133,7 +135,13 @@ class Roller:
             return False
         for primitive in primitives(ACTIONS[chosen]):
             run.env.execute(primitive)
-        return not (self.learning and run.expert.distance_m(run.env.pose) > run.closest_m + STRAYED_M)
+        return not (self.learning and _is_lost(run, ACTIONS[chosen]))
+
+
+def _is_lost(run: _Run, action: Action) -> bool:
+    """Whether a lesson should end: strayed, or turned all the way round on the spot. Such states would soon be most of what is learned."""
+    run.turned_deg = run.turned_deg + abs(action.angle_deg) if isinstance(action, Turn) else 0.0
+    return run.turned_deg >= FULL_TURN_DEG or run.expert.distance_m(run.env.pose) > run.closest_m + STRAYED_M
 
 
 def _turning(executed: Sequence[int]) -> int:
