@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,23 @@ import numpy as np
 
 from nvila_edge.engines.manifest import EMBEDDING, NAME, TOKENIZER, Manifest, file_digest, read_manifest
 from nvila_edge.engines.spec import EngineSpec
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[Path]:
+    """`out` with links followed, for this process alone. Raises ValueError when another one is writing to it."""
+    out = Path(out).expanduser().resolve()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    path = out.with_name(f"{out.name}.lock")
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"another export is writing to {out}; wait for it, or give another output folder") from None
+        try:
+            yield out
+        finally:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -82,5 +100,7 @@ def copied_bundle(bundle: Path, out: Path) -> None:
     read_manifest(bundle)
     if out.exists() and out.samefile(bundle):
         return
-    with staged(out) as folder:
+    if bundle.resolve() in out.resolve().parents:
+        raise ValueError(f"{out} lies inside of {bundle}; give a folder outside of it")
+    with locked(out) as out, staged(out) as folder:
         shutil.copytree(bundle, folder, dirs_exist_ok=True)

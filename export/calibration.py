@@ -7,7 +7,6 @@ ACTIONS: what was executed). A folder of them is a calibration set.
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +98,7 @@ def _picture(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as opened:
             return np.asarray(rgb_image(opened))
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # PIL raises many kinds, of its own too
         raise ValueError(f"{path} is not a readable picture ({error}); remove it or replace it") from error
 
 
@@ -107,14 +106,16 @@ def _read(path: Path) -> Recording:
     try:
         with np.load(path, allow_pickle=False) as content:
             recording = Recording(str(content["instruction"]), content["frames"], content["actions"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # NumPy and zipfile raise many kinds for broken files
         raise ValueError(f"{path} is not a readable recording ({error}); remove it or record it again") from error
     frames, actions = recording.frames, recording.actions
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or actions.shape != frames.shape[:1]:
         raise ValueError(
             f"{path}: frames {frames.dtype} {list(frames.shape)}, actions {list(actions.shape)}; wanted uint8 [n, H, W, 3] and [n]"
         )
-    if len(actions) and not (0 <= actions.min() and actions.max() < len(ACTIONS)):
+    if len(actions) == 0 or actions.dtype.kind not in "iu":
+        raise ValueError(f"{path}: {len(actions)} actions of {actions.dtype}; wanted one or more whole numbers")
+    if not (0 <= actions.min() and actions.max() < len(ACTIONS)):
         raise ValueError(f"{path}: actions must be indices below {len(ACTIONS)}")
     return recording
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from export import awq, smoothquant
-from export.bundle import copy_tokenizer, staged, write_embedding, write_manifest
+from export.bundle import copy_tokenizer, locked, staged, write_embedding, write_manifest
 from export.calibration import Calibration, Recording, fused_sequences
 from export.journal import Journal, journal
 from export.language_graph import write_language_graph
@@ -61,7 +61,7 @@ def export_bundle(
     source, started = Checkpoint(checkpoint), time.monotonic()
     calibration.check_enough(vision, "awq" if source.is_awq() else language)
     about = _about(source, vision, language, calibration)
-    with journal(Path(out), json.dumps(about, sort_keys=True)) as kept, staged(Path(out)) as folder:
+    with locked(Path(out)) as out, journal(out, json.dumps(about, sort_keys=True)) as kept, staged(out) as folder:
         copy_tokenizer(source.tokenizer_folder, folder)
         table = source.embedding()
         write_embedding(folder, table)
@@ -70,7 +70,10 @@ def export_bundle(
         manifest = write_manifest(folder, source.spec, about)
         if accuracy_on:
             progress("accuracy", 0, 1)
-            about["accuracy"] = verify_bundle(folder, checkpoint, accuracy_on).to_json()
+            accuracy = verify_bundle(folder, checkpoint, accuracy_on)
+            if not all(np.isfinite(value) for value in accuracy.to_json().values()):
+                raise ValueError(f"the exported model answers with values that are not finite; is {checkpoint} damaged?")
+            about["accuracy"] = accuracy.to_json()
             manifest = write_manifest(folder, source.spec, about)
     progress(f"exported in {time.monotonic() - started:.0f} s", 1, 1)
     return manifest

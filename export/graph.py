@@ -110,7 +110,13 @@ class Graph:
         if array.dtype == ml_dtypes.bfloat16:
             array = array.astype(np.float32)
         if name not in self._casts:
-            stored = self.constant(name, array.astype(self.store))
+            with np.errstate(over="ignore"):
+                kept = array.astype(self.store)
+            if not np.isfinite(kept).all():
+                raise ValueError(
+                    f"{name} holds values that are not finite in {self.store}; is the checkpoint damaged? Else export it as fp32"
+                )
+            stored = self.constant(name, kept)
             same = self.store == self.compute
             self._casts[name] = stored if same else self.node("Cast", stored, to=helper.np_dtype_to_tensor_dtype(self.compute))
         return self._casts[name]

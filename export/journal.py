@@ -1,12 +1,13 @@
 """Layers that are quantised already, kept beside the bundle that is being made: an export that was killed goes on from there.
 
-Only a kill (or Ctrl-C) leaves a journal behind; success and errors remove it. It belongs to one checkpoint, recipe and calibration: for another key it
-is begun anew.
+A kill, Ctrl-C or a full disk leaves a journal behind; success and other errors remove it. It belongs to one checkpoint, recipe and calibration: for
+another key it is begun anew.
 """
 
 from __future__ import annotations
 
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,8 +31,9 @@ class Journal:
             (folder / _KEY).write_text(key)
 
     def done(self, part: str) -> int:
-        """How many layers of "vision" or "language" are finished."""
-        return next(index for index in range(10**6) if not self._layer(part, index).is_file())
+        """How many layers of "vision" or "language" are finished, and whole: a torn file (power loss) ends the row."""
+        count = next(index for index in range(10**6) if not zipfile.is_zipfile(self._layer(part, index)))
+        return count if count and zipfile.is_zipfile(self._flow(part, count)) else 0
 
     def layer(self, part: str, index: int) -> dict[str, Weight]:
         """A finished layer."""
@@ -41,15 +43,18 @@ class Journal:
 
     def flow(self, part: str) -> list[np.ndarray]:
         """What flows into the layer after the last finished one."""
-        with np.load(self._folder / f"{part}.flow.{self.done(part)}.npz", allow_pickle=False) as content:
+        with np.load(self._flow(part, self.done(part)), allow_pickle=False) as content:
             return [content[name] for name in sorted(content)]
 
     def keep(self, part: str, index: int, weights: Mapping[str, Weight], flow: Sequence[np.ndarray]) -> None:
         """Layer `index` is finished, and `flow` is what flows into the next one."""
-        self._write(self._folder / f"{part}.flow.{index + 1}.npz", {f"{i:06d}": array for i, array in enumerate(flow)})
+        self._write(self._flow(part, index + 1), {f"{i:06d}": array for i, array in enumerate(flow)})
         fields = {f"{name}|{field}": value for name, weight in weights.items() for field, value in _packed(weight).items()}
         self._write(self._layer(part, index), fields)
-        (self._folder / f"{part}.flow.{index}.npz").unlink(missing_ok=True)
+        self._flow(part, index).unlink(missing_ok=True)
+
+    def _flow(self, part: str, index: int) -> Path:
+        return self._folder / f"{part}.flow.{index}.npz"
 
     def _layer(self, part: str, index: int) -> Path:
         return self._folder / f"{part}.{index}.npz"
@@ -68,6 +73,8 @@ def journal(out: Path, key: str) -> Iterator[Journal]:
     folder = out.with_name(f"{out.name}.journal")
     try:
         yield Journal(folder, key)
+    except OSError:
+        raise  # a full disk, for example: it goes on once there is room
     except Exception:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -55,6 +55,8 @@ def block_weight(weight: np.ndarray, bits: int) -> BlockWeight:
     q, scale = np.empty(weight.shape, np.int8), np.empty((out, weight.shape[1] // block_size(weight.shape[1])), np.float32)
     for start in range(0, out, 4096):
         some = torch.from_numpy(np.ascontiguousarray(weight[start : start + 4096], np.float32))
+        if not torch.isfinite(some).all():
+            raise ValueError("a weight holds values that are not finite; is the checkpoint damaged?")
         steps = scales(some, most)
         q[start : start + 4096] = codes(some, steps, most).numpy()
         scale[start : start + 4096] = steps.numpy()

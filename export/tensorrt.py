@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from export.bundle import locked
 from export.language_graph import write_language_graph
 from export.vision_graph import write_projector_graph, write_vision_graph
 from nvila_edge.engines.backends.tensorrt_engines import ABOUT, EngineInfo, Shapes, folder_of, graphs_of, inputs_and_outputs
@@ -36,7 +37,11 @@ def build_engines(bundle: str | Path, target: str, arch: str | None, progress: P
     cannot be used, ValueError for an architecture that cannot be built for, TensorRTError when the library is missing or refuses a graph.
     Nothing half-built is listed.
     """
-    root = Path(bundle)
+    with locked(Path(bundle)) as root:
+        return _build(root, target, arch, progress)
+
+
+def _build(root: Path, target: str, arch: str | None, progress: Progress) -> Path:
     manifest, found = read_manifest(root), check_target(target, [arch])
     out = folder_of(root, arch or "local")
     aside = out.with_name(f"{out.name}.partial")
@@ -51,11 +56,12 @@ def build_engines(bundle: str | Path, target: str, arch: str | None, progress: P
                 (aside / f"{name}.engine").write_bytes(engine)
         info = EngineInfo(target, found.version, arch or "local", shapes, {name: manifest.files[f"{name}.onnx"][0] for name in graphs})
         (aside / ABOUT).write_text(json.dumps(info.to_json(), indent=1, sort_keys=True) + "\n")
+        unlisted = _without(root, manifest, out)  # so that a kill between these steps leaves a bundle without engines, not a broken one
         shutil.rmtree(out, ignore_errors=True)
         aside.rename(out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    _list(root, manifest, out)
+    _write_manifest(root, unlisted, {str(path.relative_to(root)): file_digest(path) for path in sorted(out.iterdir())})
     progress(f"engines for {arch or 'this GPU'}", len(graphs), len(graphs))
     return out
 
@@ -122,13 +128,19 @@ def build(
     return serialised
 
 
-def _list(root: Path, manifest: Manifest, out: Path) -> None:
-    """The manifest with the engines' hashes, in one rename."""
+def _without(root: Path, manifest: Manifest, out: Path) -> Manifest:
+    """The manifest without the engines that are about to be replaced, written."""
     files = {name: entry for name, entry in manifest.files.items() if not name.startswith(f"{out.relative_to(root)}/")}
-    files |= {str(path.relative_to(root)): file_digest(path) for path in sorted(out.iterdir())}
+    return _write_manifest(root, replace(manifest, files=files), {})
+
+
+def _write_manifest(root: Path, manifest: Manifest, more: Mapping[str, tuple[str, int]]) -> Manifest:
+    """The manifest with more files, in one rename."""
+    listed = replace(manifest, files={**manifest.files, **more})
     aside = root / f"{NAME}.partial"
-    aside.write_text(json.dumps(replace(manifest, files=files).to_json(), indent=1, sort_keys=True) + "\n")
+    aside.write_text(json.dumps(listed.to_json(), indent=1, sort_keys=True) + "\n")
     os.replace(aside, root / NAME)
+    return listed
 
 
 def _check_interface(network: Any, graph: str, wanted: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:

@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from export.bundle import is_bundle
 from export.calibration import Recording
+from export.source import Checkpoint
 from nvila_edge.engines.engine import Engine, load_bundle
+from nvila_edge.engines.manifest import read_manifest
 from nvila_edge.navigation.actions import ACTIONS
 from nvila_edge.navigation.window import window
 
@@ -97,4 +100,11 @@ def verify_bundle(
     bundle: str | Path, checkpoint: str | Path, recordings: Sequence[Recording], backend: str = "onnxruntime", threads: int = 1
 ) -> Accuracy:
     """A bundle against the checkpoint it was made from, unquantised in torch. Raises ValueError when either cannot be opened."""
+    if not is_bundle(bundle) or is_bundle(checkpoint):
+        raise ValueError(
+            f"{bundle} should be a bundle, and {checkpoint} the checkpoint that it was made from: nvila-edge verify BUNDLE --against CKPT"
+        )
+    made_of, wanted = read_manifest(bundle).spec, Checkpoint(checkpoint).spec
+    if made_of != wanted:
+        raise ValueError(f"{bundle} was made from another model than {checkpoint}: their shapes or rules differ")
     return compare(load_bundle(bundle, backend, threads), load_bundle(checkpoint, "torch", threads), recordings)

@@ -213,6 +213,8 @@ class Bench:
     def run(self) -> None:
         from export.bench import bench, page, table
 
+        if self.out is not None and self.out.is_file():
+            raise ValueError(f"--out {self.out} is a file; give a folder")
         result = bench([self.bundle, *([self.vs] if self.vs else [])], self.decisions, self.threads, self.backend)
         print(table(result))
         if self.out is not None:
@@ -258,6 +260,7 @@ class Export:
         from export.bundle import copied_bundle, is_bundle
         from export.exporter import export_bundle
         from export.tensorrt import build_engines, check_target
+        from export.verify import Accuracy
         from nvila_edge.progress import Estimate
 
         estimate = Estimate()
@@ -271,11 +274,19 @@ class Export:
         elif self.arch:
             raise ValueError(f"--arch {self.arch} needs --target tensorrt-rtx; ONNX graphs are the same for every machine")
         if is_bundle(self.checkpoint):
+            if (self.vision, self.language, self.calibration) != ("w8a8", "w4a16", "builtin"):
+                raise ValueError(
+                    f"{self.checkpoint} is a bundle, quantised already; --vision, --language and --calibration need its checkpoint"
+                )
             copied_bundle(Path(self.checkpoint), self.out)
         else:
             seen = _calibration(self.calibration, "train", 12, seed=1)
             judged_on = _calibration("builtin", "val_unseen", 4, seed=2)
-            export_bundle(self.checkpoint, self.out, seen, self.vision, self.language, judged_on.recordings, progress)
+            manifest = export_bundle(self.checkpoint, self.out, seen, self.vision, self.language, judged_on.recordings, progress)
+            print(
+                "\n".join(f"beware: {failure}" for failure in Accuracy(**manifest.about["accuracy"]).failures())
+                or "accuracy: within its gates"
+            )
         for arch in archs if self.target != "onnx" else ():
             build_engines(self.out, self.target, arch, progress)
         size = sum(file.stat().st_size for file in self.out.rglob("*") if file.is_file())

@@ -101,6 +101,8 @@ class EngineSpec:
     def from_json(content: dict[str, Any]) -> EngineSpec:
         """The reverse of `to_json`. Raises TypeError or KeyError when fields are missing or unknown, ValueError for values that can't be."""
         vision, language = (_checked(kind(**content[name])) for kind, name in ((VisionSpec, "vision"), (LanguageSpec, "language")))
+        if type(content["frames"]) is not int or not 1 <= content["frames"] <= 1000:
+            raise ValueError(f"frames is {content['frames']!r}; expected at least 1 and at most 1000")
         asked = profile(content["profile"], content["frames"])
         if content["template"] not in TEMPLATES:
             raise ValueError(f"template is {content['template']!r}; known: {', '.join(TEMPLATES)}")
@@ -112,6 +114,11 @@ def _media_rules(content: dict[str, Any]) -> MediaRules:
     rules = MediaRules(**{**content, **encoders, "scales": tuple(int(scale) for scale in content["scales"])})
     if rules.image_aspect_ratio not in _MODES:
         raise ValueError(f"image_aspect_ratio is {rules.image_aspect_ratio!r}; known: {', '.join(_MODES)}")
+    if not all(isinstance(value, int) for value in (rules.min_tiles, rules.max_tiles, rules.max_split_px, rules.resize_to_scale)):
+        raise ValueError("min_tiles, max_tiles, max_split_px and resize_to_scale must be whole numbers")
+    scales, resize_to = rules.scales, rules.resize_to_scale
+    if rules.image_aspect_ratio == "dynamic_s2" and not (scales and min(scales) > 0 and -len(scales) <= resize_to < len(scales)):
+        raise ValueError(f"scales {rules.scales} and resize_to_scale {rules.resize_to_scale} do not fit each other")
     if not 1 <= rules.min_tiles <= rules.max_tiles <= MOST_TILES:
         raise ValueError(
             f"min_tiles {rules.min_tiles} and max_tiles {rules.max_tiles}: expected 1 <= min_tiles <= max_tiles <= {MOST_TILES}"
@@ -121,7 +128,10 @@ def _media_rules(content: dict[str, Any]) -> MediaRules:
 
 def _media_encoder(content: dict[str, Any]) -> MediaEncoder:
     pools = tuple((int(t), int(h), int(w)) for t, h, w in content["pool_sizes"])
-    return MediaEncoder(**{**content, "pool_sizes": pools})
+    encoder = MediaEncoder(**{**content, "pool_sizes": pools})
+    if not all(isinstance(text, str) for text in (encoder.start, encoder.end, encoder.separator)) or any(min(pool) < 1 for pool in pools):
+        raise ValueError(f"a media encoder is {content}; expected texts, and pool sizes of at least 1")
+    return encoder
 
 
 def _checked(spec: Any) -> Any:

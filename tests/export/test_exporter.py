@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from export import awq, smoothquant
 from export.bundle import staged
@@ -21,7 +24,7 @@ from export.verify import Accuracy, verify_bundle
 from nvila_edge.engines import load_bundle
 from nvila_edge.engines.manifest import read_manifest
 from nvila_edge.model.checkpoint import CheckpointError
-from tests.tiny import TEXTS, tiny_frames
+from tests.tiny import SIZE, TEXTS, save_tiny_checkpoint, tiny_frames
 
 
 def recordings(n: int, decisions: int = 12, seed: int = 0) -> list[Recording]:
@@ -99,7 +102,7 @@ def test_a_failed_export_leaves_nothing_and_an_old_bundle_untouched(bundle: Path
         with pytest.raises(OSError, match="No space"):
             export_bundle(checkpoint, out, Calibration(broken), progress=stop_midway)
     assert read_manifest(bundle).files == before
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["fresh.journal"], "what is finished stays until there is room"
 
 
 @pytest.mark.parametrize(("kind", "external"), [("fp16", False), ("fp32", True)])
@@ -234,3 +237,69 @@ def test_the_journal_of_another_export_is_not_used(checkpoint: Path, tmp_path: P
     (tmp_path / "b.journal" / "vision.0.npz").write_bytes(b"not read")
     export_bundle(checkpoint, tmp_path / "b", Calibration(recordings(4)), "w8a8", "fp16")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b"]
+
+
+def test_two_exports_to_one_folder_are_not_mixed(checkpoint: Path, tmp_path: Path):
+    def again(what: str, done: int, total: int) -> None:
+        if what == "language" and done == 1:
+            with pytest.raises(ValueError, match="another export is writing to"):
+                export_bundle(checkpoint, tmp_path / "b", Calibration([]), "fp32", "fp32")
+
+    manifest = export_bundle(checkpoint, tmp_path / "b", Calibration([]), "fp16", "fp16", progress=again)
+    assert manifest.about["recipe"]["vision"] == "fp16" and read_manifest(tmp_path / "b").files == manifest.files
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_link_is_followed(checkpoint: Path, tmp_path: Path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for _ in range(2):
+        export_bundle(checkpoint, tmp_path / "link", Calibration([]), "fp16", "fp16")
+    assert (tmp_path / "link").is_symlink() and sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+    read_manifest(tmp_path / "real")
+
+
+@pytest.mark.parametrize(("value", "kind"), [(float("nan"), "fp32"), (1e6, "fp16")])
+def test_weights_that_cannot_be_stored_are_named(checkpoint: Path, tmp_path: Path, value: float, kind: str):
+    shutil.copytree(checkpoint, tmp_path / "c")
+    file = tmp_path / "c" / "llm" / "model.safetensors"
+    state = load_file(file)
+    state["model.layers.1.mlp.down_proj.weight"][0, 0] = value
+    save_file(state, file, {"format": "pt"})
+    with pytest.raises(ValueError, match=r"layers.1.mlp.down_proj.weight holds values that are not finite in float"):
+        export_bundle(tmp_path / "c", tmp_path / "b", Calibration([]), kind, kind)
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_verify_needs_a_bundle_and_its_own_checkpoint(bundle: Path, checkpoint: Path, tmp_path: Path):
+    for pair in ((bundle, bundle), (checkpoint, checkpoint)):
+        with pytest.raises(ValueError, match="nvila-edge verify BUNDLE --against CKPT"):
+            verify_bundle(*pair, recordings(1))
+    other = save_tiny_checkpoint(tmp_path / "other", size=replace(SIZE, hidden=256))
+    with pytest.raises(ValueError, match="another model"):
+        verify_bundle(bundle, other, recordings(1))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK broken"])
+def test_a_broken_recording_is_named_whatever_is_wrong_with_it(tmp_path: Path, content: bytes):
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(ValueError, match="a.npz is not a readable recording"):
+        read_calibration(tmp_path)
+    frames = tiny_frames(2)
+    for actions in (np.array([1.5, 2.0]), np.array(["a", "b"]), np.zeros(0, int)):
+        np.savez(tmp_path / "a.npz", instruction=np.array("go"), frames=frames[: len(actions)], actions=actions)
+        with pytest.raises(ValueError, match="a.npz: .*wanted one or more whole numbers"):
+            read_calibration(tmp_path)
+
+
+def test_a_torn_journal_is_begun_anew(checkpoint: Path, bundle: Path, tmp_path: Path):
+    def stop(what: str, done: int, total: int) -> None:
+        if what == "language" and done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_bundle(checkpoint, tmp_path / "b", Calibration(recordings(4)), progress=stop)
+    torn = tmp_path / "b.journal" / "language.1.npz"
+    torn.write_bytes(torn.read_bytes()[:-40])
+    export_bundle(checkpoint, tmp_path / "b", Calibration(recordings(4)))
+    assert (tmp_path / "b" / "language.onnx").read_bytes() == (bundle / "language.onnx").read_bytes()

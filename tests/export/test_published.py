@@ -57,3 +57,22 @@ def test_quantised_graphs_build_tensorrt_rtx_engines_ahead_of_time(golden: Path,
         EngineInfo.read(tmp_path / "bundle", "sm120", manifest)
     with pytest.raises(ValueError, match="cannot build for 'sm90' here; allowed: .*sm89"):
         build_engines(tmp_path / "bundle", "tensorrt-rtx", "sm90", lambda *_: None)
+
+
+def test_a_kill_while_engines_are_replaced_leaves_a_whole_bundle(golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("tensorrt_rtx_bindings")
+    bundle = tmp_path / "bundle"
+    export_bundle(golden / "nvila" / "text" / "ckpt", bundle, Calibration([]), "fp16", "fp16")
+    monkeypatch.setattr("export.tensorrt.build", lambda *_: b"an engine")
+    build_engines(bundle, "tensorrt-rtx", "sm89", lambda *_: None)
+    assert any(name.startswith("tensorrt/") for name in read_manifest(bundle).files)
+
+    def killed(_path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("export.tensorrt.file_digest", killed)
+        build_engines(bundle, "tensorrt-rtx", "sm89", lambda *_: None)
+    assert not any(name.startswith("tensorrt/") for name in read_manifest(bundle).files)
+    build_engines(bundle, "tensorrt-rtx", "sm89", lambda *_: None)
+    assert "tensorrt/sm89/language.engine" in read_manifest(bundle).files
