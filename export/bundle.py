@@ -86,8 +86,15 @@ def write_manifest(folder: Path, spec: EngineSpec, about: dict[str, Any]) -> Man
     """manifest.json over every file in the folder. about: JSON content (source, recipe, calibration, accuracy)."""
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != NAME)
     manifest = Manifest(spec, {name: file_digest(folder / name) for name in names}, about)
-    (folder / NAME).write_text(json.dumps(manifest.to_json(), indent=1, sort_keys=True) + "\n")
+    save_manifest(folder, manifest)
     return manifest
+
+
+def save_manifest(folder: Path, manifest: Manifest) -> None:
+    """manifest.json, in one rename."""
+    aside = folder / f"{NAME}.partial"
+    aside.write_text(json.dumps(manifest.to_json(), indent=1, sort_keys=True) + "\n")
+    aside.rename(folder / NAME)
 
 
 def is_bundle(path: str | Path) -> bool:

@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -38,8 +37,11 @@ class Journal:
     def layer(self, part: str, index: int) -> dict[str, Weight]:
         """A finished layer."""
         with np.load(self._layer(part, index), allow_pickle=False) as content:
-            names = {name.rsplit("|", 1)[0] for name in content}
-            return {name: _unpacked({field: content[f"{name}|{field}"] for field in _fields(content, name)}) for name in sorted(names)}
+            fields: dict[str, dict[str, np.ndarray]] = {}
+            for key in content:
+                name, field = key.rsplit("|", 1)
+                fields.setdefault(name, {})[field] = content[key]
+            return {name: _unpacked(found) for name, found in fields.items()}
 
     def flow(self, part: str) -> list[np.ndarray]:
         """What flows into the layer after the last finished one."""
@@ -88,10 +90,6 @@ def _packed(weight: Weight) -> dict[str, np.ndarray]:
         offset = {} if weight.offset is None else {"offset": weight.offset}
         return {"q": weight.q, "scale": weight.scale, "bits": np.array(weight.bits)} | offset
     return {"plain": weight}
-
-
-def _fields(content: Any, name: str) -> list[str]:
-    return [key.rsplit("|", 1)[1] for key in content if key.rsplit("|", 1)[0] == name]
 
 
 def _unpacked(fields: Mapping[str, np.ndarray]) -> Weight:

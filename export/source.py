@@ -66,12 +66,7 @@ class Checkpoint:
 
     def __init__(self, path_or_hub_id: str | Path) -> None:
         found = opened(path_or_hub_id)
-        self.name, self.folder, self.tokenizer_folder, self._adapter = (
-            str(path_or_hub_id),
-            found.folder,
-            found.tokenizer_folder,
-            found.adapter,
-        )
+        self.folder, self.tokenizer_folder, self._adapter = found.folder, found.tokenizer_folder, found.adapter
         self.spec: EngineSpec = spec_of_checkpoint(self.folder)
         self._llm, self._tower, self._projector = (Part(found.stored[part], f"{self.folder}: {part}") for part in found.stored)
 

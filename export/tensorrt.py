@@ -7,7 +7,6 @@ prefill (many positions) and decode (one). What is built lies in `tensorrt/<arch
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from export.bundle import locked
+from export.bundle import locked, save_manifest
 from export.language_graph import write_language_graph
 from export.vision_graph import write_projector_graph, write_vision_graph
 from nvila_edge.engines.backends.tensorrt_engines import ABOUT, EngineInfo, Shapes, folder_of, graphs_of, inputs_and_outputs
 from nvila_edge.engines.backends.tensorrt_library import Library, TensorRTError, library
 from nvila_edge.engines.initialisers import LanguageWeights, VisionWeights
-from nvila_edge.engines.manifest import NAME, Manifest, file_digest, read_manifest
+from nvila_edge.engines.manifest import Manifest, file_digest, read_manifest
 from nvila_edge.engines.spec import EngineSpec
 from nvila_edge.engines.weights import Weight
 from nvila_edge.gpu import gpu_is_there
@@ -56,12 +55,14 @@ def _build(root: Path, target: str, arch: str | None, progress: Progress) -> Pat
                 (aside / f"{name}.engine").write_bytes(engine)
         info = EngineInfo(target, found.version, arch or "local", shapes, {name: manifest.files[f"{name}.onnx"][0] for name in graphs})
         (aside / ABOUT).write_text(json.dumps(info.to_json(), indent=1, sort_keys=True) + "\n")
-        unlisted = _without(root, manifest, out)  # so that a kill between these steps leaves a bundle without engines, not a broken one
+        manifest = _without(manifest, str(out.relative_to(root)))
+        save_manifest(root, manifest)  # so that a kill between these steps leaves a bundle without engines, not a broken one
         shutil.rmtree(out, ignore_errors=True)
         aside.rename(out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    _write_manifest(root, unlisted, {str(path.relative_to(root)): file_digest(path) for path in sorted(out.iterdir())})
+    built = {str(path.relative_to(root)): file_digest(path) for path in sorted(out.iterdir())}
+    save_manifest(root, replace(manifest, files={**manifest.files, **built}))
     progress(f"engines for {arch or 'this GPU'}", len(graphs), len(graphs))
     return out
 
@@ -128,19 +129,9 @@ def build(
     return serialised
 
 
-def _without(root: Path, manifest: Manifest, out: Path) -> Manifest:
-    """The manifest without the engines that are about to be replaced, written."""
-    files = {name: entry for name, entry in manifest.files.items() if not name.startswith(f"{out.relative_to(root)}/")}
-    return _write_manifest(root, replace(manifest, files=files), {})
-
-
-def _write_manifest(root: Path, manifest: Manifest, more: Mapping[str, tuple[str, int]]) -> Manifest:
-    """The manifest with more files, in one rename."""
-    listed = replace(manifest, files={**manifest.files, **more})
-    aside = root / f"{NAME}.partial"
-    aside.write_text(json.dumps(listed.to_json(), indent=1, sort_keys=True) + "\n")
-    os.replace(aside, root / NAME)
-    return listed
+def _without(manifest: Manifest, folder: str) -> Manifest:
+    """The manifest without the files of a folder."""
+    return replace(manifest, files={name: entry for name, entry in manifest.files.items() if not name.startswith(f"{folder}/")})
 
 
 def _check_interface(network: Any, graph: str, wanted: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:

@@ -53,13 +53,6 @@ def published_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"vision_model.{name}": value for name, value in state.items()}
 
 
-def own_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The reverse of `published_names`, without what the tower does not have (head, post_layernorm)."""
-    prefix = "vision_model."
-    stripped = {name.removeprefix(prefix): value for name, value in state.items()}
-    return {name: value for name, value in stripped.items() if not name.startswith(("head.", "post_layernorm."))}
-
-
 class TorchEncoder:
     """Tower and projector as the media code wants them (nvila_edge/model/media.py)."""
 
@@ -84,9 +77,3 @@ class TorchEncoder:
     def _moved(self, pixels_N3SS: np.ndarray) -> Tensor:
         weight = next(self._tower.parameters())
         return torch.from_numpy(pixels_N3SS).to(weight.device, weight.dtype)
-
-
-@torch.no_grad()
-def encode(tower: VisionTower, projector: nn.Module, pixels_NCHW: Tensor) -> Tensor:
-    """Frame tokens [N, tokens, hidden] of pixels [N, 3, S, S]."""
-    return projector(tower(pixels_NCHW))
