@@ -14,6 +14,7 @@ from typing import Literal
 from nvila_edge import __version__
 from nvila_edge.navigation.actions import TURN_STEP_DEG
 from nvila_edge.serving.process import ServerProcess, start_server
+from nvila_edge.shipped import BUNDLE, DATASET
 from sim.crew import Crew, Reporter
 from sim.env import FORWARD_M
 from sim.episodes import Dataset, Episode, load_split, split_file
@@ -25,8 +26,6 @@ from sim.results import Record, RunFolder, in_order
 from sim.stage import MAX_STEPS, StageSetup
 from sim.summary import summarise
 
-ASSETS = Path(__file__).resolve().parents[1] / "nvila_edge" / "assets"
-BUILTIN_DATASET, BUILTIN_BUNDLE = ASSETS / "dataset", ASSETS / "bundle"
 POLICIES = ("engine", "oracle", "random", "forward")
 
 
@@ -89,8 +88,8 @@ class _Task:
 
 
 def _resolve(options: EvalOptions) -> _Task:
-    folder = BUILTIN_DATASET if options.dataset == "builtin" else Path(options.dataset)
-    bundle = options.bundle or BUILTIN_BUNDLE
+    folder = DATASET if options.dataset == "builtin" else Path(options.dataset)
+    bundle = options.bundle or BUNDLE
     if options.workers < 1:
         raise ValueError(f"--workers {options.workers}: at least 1")
     if options.seed < 0 or options.videos < 0:

@@ -130,7 +130,7 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(
     with pytest.raises(ModuleNotFoundError):
         cli.main(["bench", "nowhere"])
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.setattr(cli.Bench, "run", lambda _: __import__("onnxruntime"))
+    monkeypatch.setattr(cli.VERBS["bench"], "run", lambda _: __import__("onnxruntime"))
     assert cli.main(["bench", "nowhere"]) == 1
     assert 'pip install "nvila-edge[cpu]"' in capsys.readouterr().err
 
@@ -153,7 +153,7 @@ def test_a_dry_run_moves_nothing_whatever_the_robot_is(monkeypatch: pytest.Monke
 
     monkeypatch.setattr("agents.main.run_agent", run_agent)
     for dry_run in (True, False):
-        agent = cli.Agent("tcp://127.0.0.1:5555", Path("frames"), "go", robot="wheels", dry_run=dry_run)  # pyright: ignore[reportArgumentType]
+        agent = cli.VERBS["agent"]("tcp://127.0.0.1:5555", Path("frames"), "go", robot="wheels", dry_run=dry_run)  # pyright: ignore[reportArgumentType]
         agent.run()
     assert asked == ["dry-run", "wheels"]
 

@@ -16,7 +16,7 @@ TOTAL_LIMIT = 32 * MB  # machines with a GPU receive the working tree in small t
 FILE_LIMIT = 15 * MB
 VERBS = ("demo", "serve", "agent", "eval", "report", "chat", "export", "verify", "bench", "train", "data", "doctor")
 
-# Which of our packages each package may import. cli.py alone reaches everywhere, inside each verb.
+# Which of our packages each package may import. The verbs of the command line alone reach everywhere, inside run().
 MAY_IMPORT = {
     "nvila_edge": {"nvila_edge"},
     "agents": {"agents", "nvila_edge"},
@@ -156,7 +156,7 @@ def test_packages_import_in_one_direction(repository: Path, package: str) -> Non
     wrong = [
         f"{path.relative_to(repository)} imports {name}"
         for path in sorted((repository / package).rglob("*.py"))
-        if path != repository / "nvila_edge" / "cli.py"
+        if repository / "nvila_edge" / "verbs" not in path.parents
         for name in _imports(path)
         if name in OURS - MAY_IMPORT[package]
     ]

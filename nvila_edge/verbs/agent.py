@@ -1,0 +1,58 @@
+"""`nvila-edge agent`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+
+@dataclass(frozen=True)
+class Agent:
+    """Follow one instruction with a camera and a robot; the model runs in a server."""
+
+    example: ClassVar[str] = 'nvila-edge agent --server tcp://127.0.0.1:5555 --camera frames/ --instruction "Go to the sofa." --dry-run'
+    server: str
+    """Address of a running `nvila-edge serve`."""
+    camera: str
+    """webcam, webcam:N, /dev/videoN, a folder of images, one image, or a video file."""
+    instruction: str
+    """Where to go, in words."""
+    robot: Literal["dry-run"] = "dry-run"
+    """What moves; dry-run only says what it would do."""
+    dry_run: bool = False
+    """Decide, but move nothing, whatever the robot is."""
+    view: int | None = None
+    """Port of a page on this computer that shows the camera with the decision drawn over it; 0 picks a free one."""
+
+    def run(self) -> None:
+        from agents.main import run_agent
+        from agents.view import LiveView
+
+        view = None if self.view is None else LiveView(self.view, self.instruction)
+        if view is not None:
+            print(f"live view: {view.url}", flush=True)
+
+        def tell(event: Any) -> None:
+            _tell(event)
+            if view is not None:
+                view(event)
+
+        robot = "dry-run" if self.dry_run else self.robot
+        ended = run_agent(self.server, self.camera, self.instruction, robot=robot, on_event=tell)
+        if ended.fault:
+            raise SystemExit(1)
+
+
+def _tell(event: Any) -> None:
+    """One line per event that people care about."""
+    from agents.events import Decided, Ended, ServerBack, ServerLost, Withheld
+
+    match event:
+        case Decided(decision=decision, latency_ms=latency_ms):
+            print(f"{decision.text}  (p {decision.probability:.2f}, {latency_ms:.0f} ms)", flush=True)
+        case Withheld(message=message) | ServerLost(message=message):
+            print(f"halted: {message}", flush=True)
+        case ServerBack(outage_ms=outage_ms):
+            print(f"the server is back after {outage_ms / 1000:.1f} s", flush=True)
+        case Ended(reason=reason, message=message, primitives=primitives):
+            print(f"ended: {reason} after {primitives} steps" + (f" ({message})" if message else ""), flush=True)

@@ -1,0 +1,47 @@
+"""`nvila-edge eval`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Measure a policy on a split: results.jsonl, summary.json, report.html, videos. The same command goes on after an interruption."""
+
+    example: ClassVar[str] = "nvila-edge eval --policy engine --split val_unseen --episodes 60 --out runs/eval"
+    out: Path
+    """Folder for everything; one evaluation per folder."""
+    env: Literal["house"] = "house"
+    """The generated houses."""
+    dataset: str = "builtin"
+    """"builtin", or a folder that `nvila-edge data houses` made."""
+    split: str = "val_unseen"
+    """train, val_seen or val_unseen."""
+    policy: Literal["engine", "oracle", "random", "forward"] = "engine"
+    """engine: a bundle behind a server process; oracle: the expert; random: draws from the expert's actions; forward: always ahead."""
+    bundle: Path | None = None
+    """Bundle folder for the engine policy, or a checkpoint folder to run it unquantised in torch; the built-in bundle when left out."""
+    episodes: int | None = None
+    """How many, evenly spread over the split; all when left out."""
+    workers: int = 2
+    """Simulator processes; results do not depend on it."""
+    seed: int = 0
+    """Of the random policy and of swapped instructions."""
+    instructions: Literal["own", "swapped"] = "own"
+    """swapped: each episode gets the instruction of another one of its house whose goal is 5 m or more away."""
+    frames: Literal["camera", "black"] = "camera"
+    """black: the policy sees nothing."""
+    videos: int = 5
+    """Videos of the first so many episodes."""
+
+    def run(self) -> None:
+        from sim.evaluate import EvalOptions, evaluate
+        from sim.progress import Display
+
+        with Display() as display:
+            summary = evaluate(EvalOptions(**vars(self)), display)
+        figures = "  ".join(f"{name} {summary[name]:.1f}" for name in ("SR", "SPL", "OS", "NE", "nDTW"))
+        print(f"{summary['episodes']} episodes: {figures}\nreport: {self.out / 'report.html'}")
