@@ -32,6 +32,7 @@ from sim.grounding import ground_model, questions, save_state
 from sim.houses.categories import CATEGORIES, COLOURS, ROOM_KINDS, SURFACES
 from sim.labels import Seen
 from sim.questions import NOWHERE
+from sim.results import write_atomic
 from sim.training_pool import PrepareTask, RollTask, TrainingPool
 
 Say = Callable[[str], None]
@@ -187,7 +188,9 @@ class DaggerRun:
 
     def roll(self, number: int) -> dict[str, float]:
         """Records round `number` (unless it is there) and says how the model did."""
-        stage, recipe = self.recipe.dagger, self.recipe
+        stage, recipe, done = self.recipe.dagger, self.recipe, self.out / "rounds" / f"{number:03d}.json"
+        if done.exists():
+            return json.loads(done.read_bytes())
         rng = np.random.default_rng([recipe.seed, number, 1])
         houses = sorted(rng.choice(self.train_names, min(stage.houses_per_round, len(self.train_names)), replace=False).tolist())
         count, first = stage.episodes_per_house, int(rng.integers(0, max(1, recipe.episodes_per_house - stage.episodes_per_house + 1)))
@@ -202,11 +205,13 @@ class DaggerRun:
         results = self.pool.roll(task)
         episodes = sum(result.episodes for result in results)
         actions = np.sum([result.expert_actions for result in results], 0)
-        return {
+        summary = {
             "episodes": episodes, "decisions": sum(r.decisions for r in results),
             "SR": 100 * sum(r.successes for r in results) / episodes, "OS": 100 * sum(r.oracle_successes for r in results) / episodes,
             "actions": actions.tolist(),
         }  # fmt: skip
+        write_atomic(done, json.dumps(summary).encode())
+        return summary
 
     def validate(self) -> dict[str, float]:
         """Greedy closed loop in held-out houses of the training family (model selection never looks at val_unseen)."""
