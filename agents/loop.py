@@ -12,6 +12,7 @@ from agents.guard import Guarded, GuardLimits, Refused, allowed_primitives
 from agents.policy import Policy
 from agents.protocols import Camera, CameraError, RecordingOver, Robot, RobotError
 from nvila_edge.navigation.actions import Action, Primitive
+from nvila_edge.navigation.steady import is_blocked
 from nvila_edge.serving.errors import DeadlinePassed, LinkDown, ServingError
 from nvila_edge.serving.link import Link, LocalLink
 
@@ -127,6 +128,8 @@ class Loop:
                 raise _End("limit", f"{self._primitives} primitives")
             index += 1
             yield self._capture()
+            if is_blocked(primitive, motion.moved_m):
+                break
         return "moved", ""
 
     def _outage(self, message: str, dropped: tuple[Primitive, ...]) -> Turn:

@@ -10,6 +10,7 @@ from agents.protocols import Frame, Motion
 from nvila_edge.navigation.actions import Action, Primitive, primitives
 from nvila_edge.navigation.decision import Decision
 from nvila_edge.navigation.profiles import PromptProfile, checked_instruction, profile
+from nvila_edge.navigation.steady import is_blocked
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.episode import RemoteEpisode
 
@@ -26,7 +27,8 @@ class Policy(Protocol):
         ...
 
     def executed(self, action: Action, primitive: Primitive, motion: Motion) -> None:
-        """A primitive of `action` (the last decision's) was carried out; the next frame shows what came of it."""
+        """A primitive of `action` (the last decision's) was carried out; the next frame shows what came of it. After a blocked
+        forward step (navigation/steady.py) the rest of the action is dropped."""
         ...
 
     def decide(self) -> Decision:
@@ -48,13 +50,15 @@ class RemotePolicy:
         self._newest: Frame | None = None
         self._begun = True  # whether the last decision is part of the past
         self._left = 0  # primitives of the last decision that are still to come
+        self._blocked = False
 
     def reset(self, instruction: str, episode_id: str) -> None:
         """Begin an episode. Raises ValueError for an empty or overlong instruction; needs no server yet."""
         self._instruction = checked_instruction(instruction)
         if self._episode is not None:
             self._episode.close()
-        self._profile, self._episode, self._newest, self._history, self._begun, self._left = None, None, None, History(), True, 0
+        self._profile, self._episode, self._newest, self._history, self._begun = None, None, None, History(), True
+        self._left, self._blocked = 0, False
 
     def observe(self, frame: Frame) -> None:
         """Remember a frame; send it when the model may need it later. Raises WireError for an array that is no frame."""
@@ -69,7 +73,8 @@ class RemotePolicy:
             self._begun = True
             self._episode.begun(self._history.ids[-1], action)
         self._history.completed()
-        self._left -= 1
+        self._blocked = is_blocked(primitive, motion.moved_m)
+        self._left = 0 if self._blocked else self._left - 1
 
     def decide(self) -> Decision:
         """The server's answer for the newest frame. Raises LinkDown, DeadlinePassed, RemoteError or WireError."""
@@ -82,7 +87,7 @@ class RemotePolicy:
         if not episode.keeps(self._newest.frame_id):
             episode.send(self._newest.frame_id, self._newest.rgb)
         left_s = self._deadline_s - (time.monotonic() - started_s)
-        decision = episode.decide(frames_for_decision(self._profile, self._history), left_s)
+        decision = episode.decide(frames_for_decision(self._profile, self._history), left_s, self._blocked)
         self._begun, self._left = False, 0 if decision.action is None else len(primitives(decision.action))
         return decision
 

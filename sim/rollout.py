@@ -12,8 +12,8 @@ from nvila_edge.model.nvila import NVILA
 from nvila_edge.navigation.actions import ACTIONS, Stop, Turn, primitives
 from nvila_edge.navigation.grammar import action_trie
 from nvila_edge.navigation.steady import is_blocked, steadied
-from nvila_edge.training.stream import Episode as Recording
 from nvila_edge.training.stream import UNTAUGHT, StreamLayout
+from nvila_edge.training.stream import Episode as Recording
 from nvila_edge.training.stream_policy import StreamPolicy
 from sim.collect import as_served
 from sim.env import HouseEnv

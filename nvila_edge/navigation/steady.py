@@ -14,6 +14,7 @@ import numpy as np
 from nvila_edge.navigation.actions import ACTIONS, Forward, Primitive, Turn
 
 FULL_TURN_DEG = 345  # one more turn of 15 degrees and everything has been seen
+LOOKED_BACK = 24  # actions: as many as a full turn may take
 BLOCKED_M = 0.1  # a forward primitive of 0.25 m that achieves less has met something
 
 _ANGLES_DEG = np.array([action.angle_deg if isinstance(action, Turn) else 0 for action in ACTIONS])

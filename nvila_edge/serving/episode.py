@@ -49,12 +49,15 @@ class RemoteEpisode:
         """Whether that frame was sent and is still kept."""
         return frame_id in self._kept
 
-    def decide(self, frame_ids: tuple[int, ...], timeout_s: float) -> Decision:
+    def decide(self, frame_ids: tuple[int, ...], timeout_s: float, blocked: bool = False) -> Decision:
         """The next action, seen from these frames (sent before; oldest first). A new request number every time; sends again what the server
-        misses. Does not enter the past: call begun() when the action begins. Raises LinkDown, DeadlinePassed, RemoteError or WireError."""
+        misses. `blocked`: the last forward step met something. Does not enter the past: call begun() when the action begins.
+
+        Raises LinkDown, DeadlinePassed, RemoteError or WireError.
+        """
         self._asked += 1
         expires_s = time.monotonic() + timeout_s
-        fields = {"instruction": self.instruction, "n": self._asked, "frames": frame_ids}
+        fields = {"instruction": self.instruction, "n": self._asked, "frames": frame_ids, "blocked": blocked}
         fields["past"] = self.past if self.profile == "stream" else []
         for _ in range(_MAX_ROUNDS):
             left_s = max(0.001, expires_s - time.monotonic())

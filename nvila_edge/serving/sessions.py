@@ -169,7 +169,7 @@ def answer(engine: ServedEngine, state: SessionState, request: Decide, frames: F
     A repeated request gets the kept answer. `stream`: when the request's past is not what the session has seen, it is rebuilt by replaying
     the past, as far as the frames are here; progress is kept between requests. Raises WireError, DeadlinePassed, or what the engine raises.
     """
-    key = (request.instruction, request.n, request.frames, request.past)
+    key = (request.instruction, request.n, request.frames, request.past, request.blocked)
     if state.answered is not None and state.answered[0] == key:
         return "decision", state.answered[1]
     _check_shape(engine.profile, request)
@@ -226,7 +226,7 @@ def _decide(state: SessionState, request: Decide, tokens: np.ndarray, keeps_past
     """Decide on tokens [k, tokens, hidden] and keep account of what the engine session has seen."""
     assert state.engine_session is not None
     with state.losing_on_error():
-        decision = state.engine_session.decide(tokens)
+        decision = state.engine_session.decide(tokens, request.blocked)
     if decision.action not in ACTIONS:
         state.engine_session = None  # a rejected answer is no part of the past: rebuild next time
     elif keeps_past:

@@ -69,7 +69,8 @@ class PutFrame:
 
 @dataclass(frozen=True)
 class Decide:
-    """What is the next action? `frames`: the window's frame ids, oldest first; `past`: what was decided before, empty for `navila`."""
+    """What is the next action? `frames`: the window's frame ids, oldest first; `past`: what was decided before, empty for `navila`; `blocked`:
+    the last forward step met something."""
 
     id: int
     session: str
@@ -78,6 +79,7 @@ class Decide:
     frames: tuple[int, ...]
     past: Past
     deadline_ms: int
+    blocked: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,10 @@ def _decide(header: dict[str, Any], request_id: int, session: str) -> Decide:
     past = tuple(_past_item(item) for item in sequence(header, "past", 0, MAX_PAST))
     frames = integers(header, "frames", 1, MAX_WINDOW)
     deadline_ms = integer(header, "deadline_ms", 1, MAX_DEADLINE_MS)
-    return Decide(request_id, session, instruction, integer(header, "n"), frames, past, deadline_ms)
+    blocked = header.get("blocked", False)
+    if not isinstance(blocked, bool):
+        raise _malformed(f"blocked is {blocked!r:.40}; it must be true or false")
+    return Decide(request_id, session, instruction, integer(header, "n"), frames, past, deadline_ms, blocked)
 
 
 def _past_item(item: Any) -> tuple[int, int]:
