@@ -22,6 +22,7 @@ from nvila_edge.verbs.doctor import Doctor
 from nvila_edge.verbs.eval import Eval
 from nvila_edge.verbs.export import Export
 from nvila_edge.verbs.report import Report
+from nvila_edge.verbs.scenetalk import DataScenetalk
 from nvila_edge.verbs.serve import Serve
 from nvila_edge.verbs.train import Train
 from nvila_edge.verbs.verify import Verify
@@ -30,7 +31,7 @@ _OURS = ("nvila_edge", "agents", "sim", "export")
 
 VERBS: dict[str, type] = {
     "demo": Demo, "serve": Serve, "agent": Agent, "eval": Eval, "report": Report, "chat": Chat, "export": Export, "verify": Verify,
-    "bench": Bench, "train": Train, "data houses": DataHouses, "doctor": Doctor,
+    "bench": Bench, "train": Train, "data houses": DataHouses, "data scenetalk": DataScenetalk, "doctor": Doctor,
 }  # fmt: skip
 
 
