@@ -41,8 +41,8 @@ class RemotePolicy:
     """Asks a server as `agent` asks: within the grammar, or for free text, which is read here.
 
     Frames are sent when they are captured, so that they are encoded before they are asked for: under `navila` all, under `stream` those that
-    a decision follows, which are the ones after the last primitive of an action. What was not sent by then (the first frame, before the
-    server's profile is known, or one after an action that was broken off) is sent with the question.
+    a decision follows, which are the ones after the last primitive of an action. What was not sent by then (the first frame, before it
+    is known how the model wants to be asked, or one after an action that was broken off) is sent with the question.
     """
 
     def __init__(self, client: Client, decision_deadline_s: float = 10.0, agent: AgentProfile = OURS) -> None:
@@ -67,8 +67,9 @@ class RemotePolicy:
         """Remember a frame; send it when the model may need it later. Raises WireError for an array that is no frame."""
         self._history.observe(frame.frame_id)
         self._newest = frame
-        if self._profile is not None and (self._profile.name != "stream" or self._left == 0):
-            self._open(self._profile).send(frame.frame_id, frame.rgb)
+        prompt = self._agent.prompt if self._profile is None else self._profile.name
+        if prompt and (prompt != "stream" or self._left == 0):
+            self._open(prompt).send(frame.frame_id, frame.rgb)
 
     def executed(self, action: Action, primitive: Primitive, motion: Motion) -> None:
         """The newest frame becomes history; with the first primitive of an action, its decision becomes part of the past."""
@@ -87,7 +88,7 @@ class RemotePolicy:
             info = self._client.hello(self._deadline_s)
             check_prompt(self._agent, info.profile)
             self._profile = profile(info.profile, info.window)
-        episode = self._open(self._profile)
+        episode = self._open(self._profile.name)
         if not episode.keeps(self._newest.frame_id):
             episode.send(self._newest.frame_id, self._newest.rgb)
         left_s = self._deadline_s - (time.monotonic() - started_s)
@@ -101,7 +102,7 @@ class RemotePolicy:
         decision = episode.say(frame_ids, timeout_s, self._agent.max_new_tokens)
         return replace(decision, action=PARSERS[self._agent.reads](decision.text))
 
-    def _open(self, known: PromptProfile) -> RemoteEpisode:
+    def _open(self, prompt: str) -> RemoteEpisode:
         if self._episode is None:
-            self._episode = RemoteEpisode(self._client, self._instruction, known.name)
+            self._episode = RemoteEpisode(self._client, self._instruction, prompt)
         return self._episode
