@@ -12,6 +12,7 @@ from agents.guard import Guarded, GuardLimits, Refused, allowed_primitives
 from agents.policy import Policy
 from agents.protocols import Camera, CameraError, RecordingOver, Robot, RobotError
 from nvila_edge.navigation.actions import STEPS, Action, Primitive, Steps
+from nvila_edge.navigation.steady import is_blocked
 from nvila_edge.serving.errors import DeadlinePassed, LinkDown, ServingError
 from nvila_edge.serving.link import Link, LocalLink
 
@@ -21,7 +22,8 @@ class LoopConfig:
     """Bounds of an episode. 500 primitives: VLN-CE's step limit. `server_deadline_s`: how long a lost server is waited for.
 
     steps: how an action becomes primitives. crashes: an answer that is no action ends the episode at once, instead of the second in a row.
-    leaks_queue: what is queued at the step limit runs first in the loop's next episode.
+    leaks_queue: what is queued at the step limit runs first in the loop's next episode. pushes_on: the rest of an action is carried out also when one
+    of its forward steps met something.
     """
 
     max_primitives: int = 500
@@ -31,6 +33,7 @@ class LoopConfig:
     steps: Steps = STEPS
     crashes: bool = False
     leaks_queue: bool = False
+    pushes_on: bool = False
 
 
 # Turns in a row that may go wrong in the same way, and the reason of the end when they do
@@ -157,6 +160,8 @@ class Loop:
                 raise _End("limit", f"{self._primitives} primitives")
             index += 1
             yield self._capture()
+            if not self._config.pushes_on and is_blocked(primitive, motion.moved_m):
+                break
         return "moved", ""
 
     def _outage(self, message: str, dropped: tuple[Primitive, ...]) -> Turn:

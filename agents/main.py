@@ -15,6 +15,7 @@ from nvila_edge.navigation.agent_profiles import agent_profile, check_prompt
 from nvila_edge.navigation.profiles import checked_instruction
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.errors import LinkDown
+from nvila_edge.serving.keys import client_keys
 
 ROBOTS = ("dry-run",)
 DECISION_S, SERVER_S = 10.0, 60.0  # how long an answer, and a lost server, is waited for
@@ -30,18 +31,20 @@ def run_agent(
     on_event: Callable[[Event], None],
     config: LoopConfig | None = None,
     connect_s: float = 10.0,
+    keys: Path | None = None,
 ) -> Ended:
     """Follow one instruction and return how it ended (`fault` tells whether something failed); every event goes to `on_event` first.
 
     server: its address. camera: as `open_camera` takes it. robot: one of ROBOTS. profile: the agent's name, None for the one that the model is meant for.
-    config: instead of the agent's own bounds. Raises ValueError for anything that is not allowed, LinkDown when no server answers within `connect_s`.
+    config: instead of the agent's own bounds. keys: folder of the client's keys.
+    Raises ValueError for anything that is not allowed, LinkDown when no server answers within `connect_s`.
     """
     checked_instruction(instruction)
     if robot not in ROBOTS:
         raise ValueError(f"unknown robot {robot!r}; known: {', '.join(ROBOTS)}")
     agent = None if profile is None else agent_profile(profile)
     source = open_camera(camera)
-    with Client(server) as client:
+    with Client(server, keys=client_keys(keys) if keys else None) as client:
         if not client.wait_alive(connect_s):
             raise LinkDown(
                 f"no server answers at {server} within {connect_s:g} s", f"start one: nvila-edge serve --bundle DIR --bind {server}"

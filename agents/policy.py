@@ -13,6 +13,7 @@ from nvila_edge.navigation.agent_profiles import OURS, AgentProfile, check_promp
 from nvila_edge.navigation.decision import Decision
 from nvila_edge.navigation.parser import PARSERS
 from nvila_edge.navigation.profiles import PromptProfile, checked_instruction, profile
+from nvila_edge.navigation.steady import is_blocked
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.episode import RemoteEpisode
 
@@ -29,7 +30,8 @@ class Policy(Protocol):
         ...
 
     def executed(self, action: Action, primitive: Primitive, motion: Motion) -> None:
-        """A primitive of `action` (the last decision's) was carried out; the next frame shows what came of it."""
+        """A primitive of `action` (the last decision's) was carried out; the next frame shows what came of it. After a blocked
+        forward step (navigation/steady.py) the rest of the action is dropped."""
         ...
 
     def decide(self) -> Decision:
@@ -54,6 +56,7 @@ class RemotePolicy:
         self._newest: Frame | None = None
         self._begun = True  # whether the last decision is part of the past
         self._left = 0  # primitives of the last decision that are still to come
+        self._blocked = False
 
     def reset(self, instruction: str, episode_id: str) -> None:
         """Begin an episode. Raises ValueError for an empty or overlong instruction; needs no server yet."""
@@ -61,7 +64,8 @@ class RemotePolicy:
         self._instruction = instruction if self._agent.instruction == "raw" else tidied
         if self._episode is not None:
             self._episode.close()
-        self._profile, self._episode, self._newest, self._history, self._begun, self._left = None, None, None, History(), True, 0
+        self._profile, self._episode, self._newest, self._history, self._begun = None, None, None, History(), True
+        self._left, self._blocked = 0, False
 
     def observe(self, frame: Frame) -> None:
         """Remember a frame; send it when the model may need it later. Raises WireError for an array that is no frame."""
@@ -77,7 +81,8 @@ class RemotePolicy:
             self._begun = True
             self._episode.begun(self._history.ids[-1], action)
         self._history.completed()
-        self._left -= 1
+        self._blocked = not self._agent.pushes_on and is_blocked(primitive, motion.moved_m)
+        self._left = 0 if self._blocked else self._left - 1
 
     def decide(self) -> Decision:
         """The server's answer for the newest frame. Raises LinkDown, DeadlinePassed, RemoteError or WireError, and ValueError when the model was
@@ -98,7 +103,7 @@ class RemotePolicy:
 
     def _answer(self, episode: RemoteEpisode, frame_ids: tuple[int, ...], timeout_s: float) -> Decision:
         if self._agent.guided:
-            return episode.decide(frame_ids, timeout_s)
+            return episode.decide(frame_ids, timeout_s, self._blocked)
         decision = episode.say(frame_ids, timeout_s, self._agent.max_new_tokens)
         return replace(decision, action=PARSERS[self._agent.reads](decision.text))
 

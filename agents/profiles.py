@@ -23,7 +23,7 @@ def loop_config(agent: AgentProfile, limits: GuardLimits, server_deadline_s: flo
     """The loop's bounds and rules for this agent. The guard's limits hold whatever the agent wants."""
     return LoopConfig(
         max_primitives=agent.max_steps, max_decisions=2 * agent.max_steps, server_deadline_s=server_deadline_s, limits=limits,
-        steps=agent.steps, crashes=agent.unparsable == "crash", leaks_queue=agent.leaks_queue,
+        steps=agent.steps, crashes=agent.unparsable == "crash", leaks_queue=agent.leaks_queue, pushes_on=agent.pushes_on,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ import torch
 from tokenizers import Tokenizer
 
 from nvila_edge.model.nvila import NVILA
+from nvila_edge.progress import Estimate
 from nvila_edge.training.builtin import new_model
 from nvila_edge.training.episode_store import load_shard
 from nvila_edge.training.grounding import GroundingData
@@ -32,9 +33,11 @@ from sim.grounding import ground_model, questions, save_state
 from sim.houses.categories import CATEGORIES, COLOURS, ROOM_KINDS, SURFACES
 from sim.labels import Seen
 from sim.questions import NOWHERE
+from sim.results import write_atomic
 from sim.training_pool import PrepareTask, RollTask, TrainingPool
 
 Say = Callable[[str], None]
+SAID_EVERY = 100  # steps
 
 
 class DaggerRun:
@@ -187,7 +190,9 @@ class DaggerRun:
 
     def roll(self, number: int) -> dict[str, float]:
         """Records round `number` (unless it is there) and says how the model did."""
-        stage, recipe = self.recipe.dagger, self.recipe
+        stage, recipe, done = self.recipe.dagger, self.recipe, self.out / "rounds" / f"{number:03d}.json"
+        if done.exists():
+            return json.loads(done.read_bytes())
         rng = np.random.default_rng([recipe.seed, number, 1])
         houses = sorted(rng.choice(self.train_names, min(stage.houses_per_round, len(self.train_names)), replace=False).tolist())
         count, first = stage.episodes_per_house, int(rng.integers(0, max(1, recipe.episodes_per_house - stage.episodes_per_house + 1)))
@@ -202,11 +207,13 @@ class DaggerRun:
         results = self.pool.roll(task)
         episodes = sum(result.episodes for result in results)
         actions = np.sum([result.expert_actions for result in results], 0)
-        return {
+        summary = {
             "episodes": episodes, "decisions": sum(r.decisions for r in results),
             "SR": 100 * sum(r.successes for r in results) / episodes, "OS": 100 * sum(r.oracle_successes for r in results) / episodes,
             "actions": actions.tolist(),
         }  # fmt: skip
+        write_atomic(done, json.dumps(summary).encode())
+        return summary
 
     def validate(self) -> dict[str, float]:
         """Greedy closed loop in held-out houses of the training family (model selection never looks at val_unseen)."""
@@ -223,7 +230,7 @@ class DaggerRun:
         data: GroundingData,
     ) -> float:  # fmt: skip
         """One round's steps; returns the mean loss. Cosine over the whole run, 3 % warm-up."""
-        stage, losses = self.recipe.dagger, []
+        stage, losses, estimate = self.recipe.dagger, [], Estimate()
         ends = [stage.cloning_steps + done * stage.steps_per_round for done in range(stage.rounds + 1)]
         total, model_parameters = ends[-1], [p for p in model.parameters() if p.requires_grad]
         everything = [episode for pool in pools for episode in pool]
@@ -244,6 +251,8 @@ class DaggerRun:
             losses.append(float(loss.detach()))
             if not np.isfinite(losses[-1]):
                 raise FloatingPointError(f"the loss became {losses[-1]} at step {step}; state/ holds the last good round")
+            if len(losses) % SAID_EVERY == 0:
+                self.say(estimate.line(f"steps of round {number}", step + 1, ends[number]) + f", loss {np.mean(losses[-SAID_EVERY:]):.3f}")
         return float(np.mean(losses))
 
     def _batch(self, everything: list[Episode], recent: list[Episode], rng: np.random.Generator) -> list[Episode]:

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from nvila_edge.model.nvila import NVILA
-from nvila_edge.navigation.actions import ACTIONS, Action, Stop, Turn, primitives
+from nvila_edge.navigation.actions import ACTIONS, Stop, Turn, primitives
 from nvila_edge.navigation.grammar import action_trie
-from nvila_edge.navigation.steady import steadied
+from nvila_edge.navigation.steady import is_blocked, steadied
+from nvila_edge.training.stream import UNTAUGHT, StreamLayout
 from nvila_edge.training.stream import Episode as Recording
-from nvila_edge.training.stream import StreamLayout
 from nvila_edge.training.stream_policy import StreamPolicy
 from sim.collect import as_served
 from sim.env import HouseEnv
@@ -26,8 +26,7 @@ from sim.navmesh import NavMesh
 from sim.renderer import Renderer
 
 STOP = ACTIONS.index(Stop())
-FULL_TURN_DEG = 360.0
-STRAYED_M = 2.5  # a lesson ends so much farther from the goal than it had come: the way back from there is in no instruction, and learning it teaches turning
+STRAYED_M = 4.0  # a lesson ends so much farther from the goal than it had come: the way back from there is in no instruction, and learning it teaches turning
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class _Run:
     expert_actions: list[int] = field(default_factory=list)
     executed: list[int] = field(default_factory=list)
     closest_m: float = float("inf")
-    turned_deg: float = 0.0
+    blocked: bool = False
     success: bool = False
     oracle_success: bool = False
 
@@ -116,7 +115,7 @@ class Roller:
         distance = run.expert.distance_m(run.env.pose)
         run.oracle_success |= distance < SUCCESS_M
         run.closest_m = min(run.closest_m, distance)
-        probabilities = steadied(probabilities, run.executed[-1] if run.executed else None)
+        probabilities = steadied(probabilities, run.executed, run.blocked)
         if self.settings.temperature > 0:
             sharpened = probabilities ** (1 / self.settings.temperature)
             chosen = int(rng.choice(len(ACTIONS), p=sharpened / sharpened.sum()))
@@ -128,20 +127,16 @@ class Roller:
         if chosen == STOP and wanted != STOP and self.learning:
             going_on = np.where(np.arange(len(ACTIONS)) == STOP, 0.0, probabilities)
             chosen = wanted if allowed else int(going_on.argmax())  # a wrong stop would end the lesson
-        run.expert_actions.append(wanted)
+        run.expert_actions.append(wanted if allowed else UNTAUGHT)
         run.executed.append(chosen)
         if chosen == STOP:
             run.success = distance < SUCCESS_M
             return False
         for primitive in primitives(ACTIONS[chosen]):
-            run.env.execute(primitive)
-        return not (self.learning and _is_lost(run, ACTIONS[chosen]))
-
-
-def _is_lost(run: _Run, action: Action) -> bool:
-    """Whether a lesson should end: strayed, or turned all the way round on the spot. Such states would soon be most of what is learned."""
-    run.turned_deg = run.turned_deg + abs(action.angle_deg) if isinstance(action, Turn) else 0.0
-    return run.turned_deg >= FULL_TURN_DEG or run.expert.distance_m(run.env.pose) > run.closest_m + STRAYED_M
+            run.blocked = is_blocked(primitive, run.env.execute(primitive).moved_m)
+            if run.blocked:
+                break
+        return not (self.learning and run.expert.distance_m(run.env.pose) > run.closest_m + STRAYED_M)
 
 
 def _turning(executed: Sequence[int]) -> int:

@@ -174,7 +174,7 @@ def roll_houses(task: RollTask) -> RollResult:
     wanted = np.concatenate([outcome.recording.expert for outcome in outcomes])
     return RollResult(
         len(outcomes), len(wanted), sum(o.success for o in outcomes), sum(o.oracle_success for o in outcomes),
-        tuple(np.bincount(wanted, minlength=len(ACTIONS)).tolist()),
+        tuple(np.bincount(wanted[wanted >= 0], minlength=len(ACTIONS)).tolist()),
     )  # fmt: skip
 
 

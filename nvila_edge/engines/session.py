@@ -18,7 +18,7 @@ from nvila_edge.engines.greedy import causal, continued
 from nvila_edge.model.tokens import IMAGE_MARK
 from nvila_edge.navigation.actions import ACTIONS, SENTENCES, Action
 from nvila_edge.navigation.decision import Decision
-from nvila_edge.navigation.steady import steadied
+from nvila_edge.navigation.steady import LOOKED_BACK, steadied
 
 if TYPE_CHECKING:
     from nvila_edge.engines.engine import Engine
@@ -32,8 +32,11 @@ class Session(Protocol):
     last, as navigation.window chooses it; black frames in front of a short history are left out, the session adds them.
     """
 
-    def decide(self, tokens: np.ndarray) -> Decision:
-        """The answer to these tokens, which the session goes on from (`stream`). Raises ValueError for tokens of another shape."""
+    def decide(self, tokens: np.ndarray, blocked: bool = False) -> Decision:
+        """The answer to these tokens, which the session goes on from (`stream`). Raises ValueError for tokens of another shape.
+
+        blocked: the last forward step met something (navigation/steady.py); the `navila` profile, as published, takes no notice.
+        """
         ...
 
     def replay(self, tokens: np.ndarray, action: Action) -> Decision:
@@ -85,18 +88,18 @@ class StreamSession:
         self._opening = self._cache.take(len(opening))
         self._blocks: deque[list[int]] = deque()
         self._pending: list[int] = []
-        self._previous: int | None = None  # index in ACTIONS
+        self._past: list[int] = []  # indices in ACTIONS, of the last actions
         mask = np.concatenate([np.full((len(opening), capacity), UNSEEN), causal(len(opening))], 1)
         _, new = engine.backend.prefill(engine.embed(opening), np.arange(len(opening)), mask, self._cache, np.array([len(opening) - 1]))
         self._cache.write(new, list(range(len(opening))), self._opening)
         self._position = len(opening)
 
-    def decide(self, tokens: np.ndarray) -> Decision:
+    def decide(self, tokens: np.ndarray, blocked: bool = False) -> Decision:
         """tokens float [1, k, H] of the newest frame. The answer becomes the block's; `replay` instead when another was executed.
 
-        The candidates are the model's; the action is the best of them that does not undo the turn before (navigation/steady.py).
+        The candidates are the model's; the action is the best of them that a steady walker takes (navigation/steady.py).
         """
-        return self._answer(tokens, None)
+        return self._answer(tokens, None, blocked)
 
     def replay(self, tokens: np.ndarray, action: Action) -> Decision:
         """What the model answers to tokens [1, k, H], going on as if it had been `action`, one of ACTIONS. Raises ValueError for another
@@ -104,19 +107,20 @@ class StreamSession:
         """
         if action not in ACTIONS:
             raise ValueError(f"{action} is not one of the ten actions; a session can only replay what it could have answered")
-        return self._answer(tokens, ACTIONS.index(action))
+        return self._answer(tokens, ACTIONS.index(action), blocked=False)
 
     def say(self, tokens: np.ndarray, max_new_tokens: int) -> Decision:
         """Raises ValueError."""
         raise ValueError("a model of the stream profile answers within the grammar only; ask it with the agent 'ours'")
 
-    def _answer(self, tokens: np.ndarray, forced: int | None) -> Decision:
+    def _answer(self, tokens: np.ndarray, forced: int | None, blocked: bool) -> Decision:
         started = time.perf_counter()
         logits, new = self._run(tokens)
         probabilities = self._tree.trie.probabilities(logits)
-        chosen = self._tree.trie.choose(steadied(probabilities, self._previous))
-        self._previous = chosen if forced is None else forced
-        self._commit(new, self._previous)
+        chosen = self._tree.trie.choose(steadied(probabilities, self._past, blocked))
+        executed = chosen if forced is None else forced
+        self._past = [*self._past[-LOOKED_BACK:], executed]
+        self._commit(new, executed)
         return _decision(probabilities, chosen, started)
 
     def _run(self, tokens: np.ndarray) -> tuple[np.ndarray, NewKeyValues]:
@@ -178,7 +182,7 @@ class WindowSession:
         _, new = engine.backend.prefill(engine.embed(head), np.arange(len(head)), mask, self._cache, np.array([len(head) - 1]))
         self._cache.write(new, list(range(len(head))), self._cache.take(len(head)))
 
-    def decide(self, tokens: np.ndarray) -> Decision:
+    def decide(self, tokens: np.ndarray, blocked: bool = False) -> Decision:
         """tokens float [1..frames, k, H], oldest first; shorter histories are padded with black frames in front, as the checkpoints were
         trained.
         """

@@ -44,7 +44,8 @@ class AgentProfile:
     reads: "grammar" (the model answers within the ten sentences) or a name in parser.PARSERS (it answers freely, at most `max_new_tokens`).
     unparsable: what follows an answer that is no action. "ask-again": hold, ask once more with a fresh frame, then end; "crash": the episode ends at
     once, where the published program dies; "forward": 25 cm ahead; "random": one random primitive that is no stop. All are counted as rejections.
-    steps: size of a turn, most primitives of one action. leaks_queue: what is queued at the step limit runs in the next episode.
+    steps: size of a turn, most primitives of one action. pushes_on: the rest of an action is carried out also when a forward
+    step met something (navigation/steady.py). leaks_queue: what is queued at the step limit runs in the next episode.
     """
 
     name: str
@@ -54,6 +55,7 @@ class AgentProfile:
     reads: str
     unparsable: Literal["ask-again", "crash", "forward", "random"]
     steps: Steps
+    pushes_on: bool = False
     leaks_queue: bool = False
     privileged_stop: PrivilegedStop | None = None
     max_new_tokens: int = 32
@@ -77,12 +79,14 @@ _REGISTERED = (
     # The same without the grammar: what a model says by itself, and what becomes of it when that is no action
     AgentProfile("ours-text", _VLN_CE, "navila", "tidied", "strict", "ask-again", Steps(most=3)),
     # NaVILA's Habitat evaluator. Its queue leak is apart: with it, results depend on the order of episodes
-    AgentProfile("navila", _NAVILA, "navila", "raw", "navila", "crash", Steps()),
-    AgentProfile("navila-leak", _NAVILA, "navila", "raw", "navila", "crash", Steps(), leaks_queue=True),
+    AgentProfile("navila", _NAVILA, "navila", "raw", "navila", "crash", Steps(), pushes_on=True),
+    AgentProfile("navila-leak", _NAVILA, "navila", "raw", "navila", "crash", Steps(), pushes_on=True, leaks_queue=True),
     # NaVILA-Bench drives 0.5 s at 0.5 m/s or 30 deg/s per frame: the same 25 cm and 15 degrees. Its Isaac camera is in no fact that we have
-    AgentProfile("navila-bench", _NAVILA, "navila", "raw", "navila-bench", "forward", Steps()),
+    AgentProfile("navila-bench", _NAVILA, "navila", "raw", "navila-bench", "forward", Steps(), pushes_on=True),
     # NaVid's camera, steps and rules around a model of ours: its own prompt and tokens belong to its own checkpoint, and it draws with temperature 0.2
-    AgentProfile("navid", _NAVID, "navila", "raw", "navid", "random", Steps(turn_deg=30, most=3), privileged_stop=PrivilegedStop()),
+    AgentProfile(
+        "navid", _NAVID, "navila", "raw", "navid", "random", Steps(turn_deg=30, most=3), pushes_on=True, privileged_stop=PrivilegedStop()
+    ),
 )
 
 AGENTS: dict[str, AgentProfile] = {agent.name: agent for agent in _REGISTERED}

@@ -1,15 +1,30 @@
-"""A turn is never undone by the next action: a model that is unsure which way to look would otherwise dither between left and right.
+"""What a steady walker never does: undo the turn before, turn round more than once on the spot, push on where the last step did not move.
 
-It is a rule of the `stream` profile's grammar: training leaves such answers out, and decoding does not allow them.
+A model that is unsure which way to look would otherwise dither, spin, or push against a chair for the rest of its steps. It is a rule of the
+`stream` profile's grammar: decoding does not allow such answers, and training leaves them out. Measured on the built-in model in
+benchmarks/results/builtin-training.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from nvila_edge.navigation.actions import ACTIONS, Turn
+from nvila_edge.navigation.actions import ACTIONS, Forward, Primitive, Turn
 
-_SIDES = np.array([0 if not isinstance(action, Turn) else (1 if action.angle_deg > 0 else -1) for action in ACTIONS])
+FULL_TURN_DEG = 345  # one more turn of 15 degrees and everything has been seen
+LOOKED_BACK = 24  # actions: as many as a full turn may take
+BLOCKED_M = 0.1  # a forward primitive of 0.25 m that achieves less has met something
+
+_ANGLES_DEG = np.array([action.angle_deg if isinstance(action, Turn) else 0 for action in ACTIONS])
+_SIDES = np.sign(_ANGLES_DEG)
+_FORWARD = np.array([isinstance(action, Forward) for action in ACTIONS])
+
+
+def is_blocked(primitive: Primitive, moved_m: float) -> bool:
+    """Whether a forward primitive met something: then the rest of its action is dropped, and the next decision is told so."""
+    return primitive == Primitive.FORWARD and moved_m < BLOCKED_M
 
 
 def undoes(action: int, previous: int) -> bool:
@@ -17,9 +32,25 @@ def undoes(action: int, previous: int) -> bool:
     return bool(_SIDES[action] * _SIDES[previous] < 0)
 
 
-def steadied(probabilities: np.ndarray, previous: int | None) -> np.ndarray:
-    """The ten probabilities without those that would undo the action before (index in ACTIONS, None at the start); they sum to 1 again."""
-    if previous is None or not _SIDES[previous]:
-        return probabilities
-    kept = np.where(_SIDES == -_SIDES[previous], 0.0, probabilities)
+def turned_deg(past: Sequence[int]) -> int:
+    """Degrees turned on the spot since the last action that was no turn; `past` are indices in ACTIONS."""
+    total = 0
+    for action in reversed(past):
+        if not _SIDES[action]:
+            break
+        total += abs(int(_ANGLES_DEG[action]))
+    return total
+
+
+def steadied(probabilities: np.ndarray, past: Sequence[int], blocked: bool = False) -> np.ndarray:
+    """The ten probabilities without what a steady walker does not do; they sum to 1 again.
+
+    past: indices in ACTIONS of what was done so far, oldest first. blocked: the last forward step met something.
+    """
+    barred = np.zeros(len(ACTIONS), bool)
+    if past:
+        barred |= _SIDES == -_SIDES[past[-1]] if _SIDES[past[-1]] else False
+        barred |= (_SIDES != 0) & (turned_deg(past) >= FULL_TURN_DEG)
+    barred |= _FORWARD & blocked
+    kept = np.where(barred, 0.0, probabilities)
     return kept / kept.sum() if kept.sum() > 0 else probabilities

@@ -51,10 +51,13 @@ class RemoteEpisode:
         """Whether that frame was sent and is still kept."""
         return frame_id in self._kept
 
-    def decide(self, frame_ids: tuple[int, ...], timeout_s: float) -> Decision:
+    def decide(self, frame_ids: tuple[int, ...], timeout_s: float, blocked: bool = False) -> Decision:
         """The next action, seen from these frames (sent before; oldest first). A new request number every time; sends again what the server
-        misses. Does not enter the past: call begun() when the action begins. Raises LinkDown, DeadlinePassed, RemoteError or WireError."""
-        return self._ask("decide", frame_ids, timeout_s, past=self.past if self.profile == "stream" else [])
+        misses. `blocked`: the last forward step met something. Does not enter the past: call begun() when the action begins.
+
+        Raises LinkDown, DeadlinePassed, RemoteError or WireError.
+        """
+        return self._ask("decide", frame_ids, timeout_s, past=self.past if self.profile == "stream" else [], blocked=blocked)
 
     def say(self, frame_ids: tuple[int, ...], timeout_s: float, max_new_tokens: int) -> Decision:
         """What the model says by itself, as `decide` asks: a Decision without action, whose text is to be read. Raises what `decide` raises."""

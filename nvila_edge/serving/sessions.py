@@ -174,7 +174,7 @@ def answer(engine: ServedEngine, state: SessionState, request: Decide, frames: F
     A repeated request gets the kept answer. `stream`: when the request's past is not what the session has seen, it is rebuilt by replaying
     the past, as far as the frames are here; progress is kept between requests. Raises WireError, DeadlinePassed, or what the engine raises.
     """
-    key = (request.instruction, request.n, request.frames, request.past, request.max_new_tokens)
+    key = (request.instruction, request.n, request.frames, request.past, request.blocked, request.max_new_tokens)
     if state.answered is not None and state.answered[0] == key:
         return "decision", state.answered[1]
     _check_shape(engine.profile, request)
@@ -236,7 +236,7 @@ def _decide(state: SessionState, request: Decide, tokens: np.ndarray, keeps_past
     with state.losing_on_error():
         if request.max_new_tokens:
             return state.engine_session.say(tokens, request.max_new_tokens)
-        decision = state.engine_session.decide(tokens)
+        decision = state.engine_session.decide(tokens, request.blocked)
     if decision.action not in ACTIONS:
         state.engine_session = None  # a rejected answer is no part of the past: rebuild next time
     elif keeps_past:

@@ -72,10 +72,8 @@ class PutFrame:
 
 @dataclass(frozen=True)
 class Decide:
-    """What is the next action? `frames`: the window's frame ids, oldest first; `past`: what was decided before, empty for `navila`.
-
-    `max_new_tokens`: 0 for an answer within the grammar, else the most of a free one.
-    """
+    """What is the next action? `frames`: the window's frame ids, oldest first; `past`: what was decided before, empty for `navila`; `blocked`:
+    the last forward step met something; `max_new_tokens`: 0 for an answer within the grammar, else the most of a free one."""
 
     id: int
     session: str
@@ -84,6 +82,7 @@ class Decide:
     frames: tuple[int, ...]
     past: Past
     deadline_ms: int
+    blocked: bool = False
     max_new_tokens: int = 0
 
 
@@ -166,7 +165,10 @@ def _decide(header: dict[str, Any], request_id: int, session: str, past: Past, m
         raise WireError("instruction", message, mend) from error
     frames = integers(header, "frames", 1, MAX_WINDOW)
     deadline_ms = integer(header, "deadline_ms", 1, MAX_DEADLINE_MS)
-    return Decide(request_id, session, instruction, integer(header, "n"), frames, past, deadline_ms, max_new_tokens)
+    blocked = header.get("blocked", False)
+    if not isinstance(blocked, bool):
+        raise _malformed(f"blocked is {blocked!r:.40}; it must be true or false")
+    return Decide(request_id, session, instruction, integer(header, "n"), frames, past, deadline_ms, blocked, max_new_tokens)
 
 
 def _past_item(item: Any) -> tuple[int, int]:

@@ -18,9 +18,10 @@ from nvila_edge.model.nvila import NVILA
 from nvila_edge.model.tokens import ChatTokenizer
 from nvila_edge.navigation.actions import SENTENCES
 from nvila_edge.navigation.profiles import profile
-from nvila_edge.navigation.steady import undoes
+from nvila_edge.navigation.steady import turned_deg, undoes
 
 IGNORED = -100
+UNTAUGHT = -1  # in place of an expert's action that decoding does not allow (navigation/steady.py)
 NEGATIVE = -1e9  # additive mask: finite, so that rows of padding do not become NaN
 
 
@@ -28,7 +29,7 @@ NEGATIVE = -1e9  # additive mask: finite, so that rows of padding do not become 
 class Episode:
     """One recorded run, or one question (then `answers` holds its single answer's ids and actions are empty).
 
-    features float16 [n, P, C] (the frozen tower's output per decision), expert and executed int8 [n] (indices in ACTIONS).
+    features float16 [n, P, C] (the frozen tower's output per decision), expert and executed int8 [n] (indices in ACTIONS; expert may be UNTAUGHT).
     """
 
     text: str
@@ -82,7 +83,7 @@ class StreamLayout:
             return ids, targets, blocks, columns
         for block, (expert, executed) in enumerate(zip(episode.expert, episode.executed, strict=True)):
             said, wanted = self.answers[executed], self.answers[expert]
-            if block and undoes(int(expert), int(episode.executed[block - 1])):  # decoding does not allow it, and it would teach dithering
+            if expert == UNTAUGHT or _is_left_out(int(expert), episode.executed[:block].tolist()):
                 self._append_block(ids, targets, blocks, columns, block, said, [])
                 continue
             # the amount is only taught where the same verb was said: after another verb it would be a different question
@@ -120,6 +121,16 @@ class StreamLayout:
             torch.tensor(slots),
             sum(len(episode.expert) for episode in episodes),
         )
+
+
+def _is_left_out(expert: int, past: Sequence[int]) -> bool:
+    """What is not taught: undoing a turn, which decoding does not allow, and every second "turn on". Where the way is not known three headings
+    of four say "turn on"; taught in full, that prior outweighs what the frames show, and the model turns on the spot.
+    """
+    if not past:
+        return False
+    angle_deg = turned_deg(past)
+    return undoes(expert, past[-1]) or (angle_deg > 0 and turned_deg([*past, expert]) > angle_deg and len(past) % 2 == 0)
 
 
 def _rounded(count: int) -> int:

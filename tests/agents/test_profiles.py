@@ -15,6 +15,7 @@ from agents.guard import SIMULATION, GuardLimits
 from agents.loop import Loop, LoopConfig
 from agents.main import run_agent
 from agents.profiles import ForcedStop, Instead, loop_config
+from agents.protocols import Motion
 from agents.robots.dry_run import DryRun
 from nvila_edge.navigation.actions import Action, Forward, Primitive, Stop, Turn
 from nvila_edge.navigation.agent_profiles import AGENTS, PrivilegedStop
@@ -112,6 +113,22 @@ def test_a_leaking_queue_runs_first_in_the_next_episode_and_others_are_cleared()
         assert [begun.primitive for begun in robot.begun][1:] == expected
         assert [event.n for event in events if isinstance(event, Executed)] == [*[-1] * (len(expected) - 2), 0, 1]
         assert again.left is None
+
+
+class Walled(DryRun):
+    """Its forward steps meet a wall."""
+
+    def execute(self, primitive: Primitive) -> Motion:
+        motion = super().execute(primitive)
+        return Motion(0.0, 0.0, True) if primitive == AHEAD else motion
+
+
+def test_the_published_agents_push_on_where_ours_looks_again() -> None:
+    for agent, expected in (("ours", [AHEAD, STOP]), ("navila", [AHEAD] * 3 + [STOP]), ("navid", [AHEAD] * 3 + [STOP])):
+        robot = Walled()
+        config = loop_config(AGENTS[agent], SIMULATION, 0.0)
+        list(Loop(Script([Forward(75), Stop()]), PoseCamera(robot), robot, config=config).run("go", "e"))
+        assert [begun.primitive for begun in robot.begun] == expected
 
 
 @pytest.fixture

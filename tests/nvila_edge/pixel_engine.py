@@ -30,7 +30,7 @@ class PixelSession:
     state: int
     delay_s: float = 0.0
 
-    def decide(self, tokens: np.ndarray) -> Decision:
+    def decide(self, tokens: np.ndarray, blocked: bool = False) -> Decision:
         """tokens [k, 4, 3]; two instructions provoke a crash and a rejection."""
         time.sleep(self.delay_s)
         if self.instruction == "crash the engine":

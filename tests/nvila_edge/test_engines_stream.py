@@ -12,7 +12,7 @@ from export.calibration import Calibration
 from export.exporter import export_bundle
 from nvila_edge.engines import Engine, load_bundle
 from nvila_edge.model.decoder import decoder
-from nvila_edge.navigation.actions import ACTIONS, Forward
+from nvila_edge.navigation.actions import ACTIONS, Forward, Turn
 from nvila_edge.training.stream import Episode, StreamLayout
 from tests.tiny import TEXTS, save_tiny_checkpoint, tiny_frames, tiny_model
 
@@ -139,3 +139,14 @@ def test_an_unknown_backend_and_frames_of_the_wrong_type_are_refused(engine: Eng
         engine.encode(np.zeros((1, 8, 8, 3), np.float32))
     with pytest.raises(ValueError, match="at least one"):
         engine.encode([])
+
+
+def test_a_blocked_walker_is_not_sent_ahead_and_nobody_turns_round_twice(engine: Engine):
+    tokens = engine.encode(tiny_frames(9))
+    free, told = engine.session(TEXTS[0]), engine.session(TEXTS[0])
+    answers = free.decide(tokens[:1]), told.decide(tokens[:1], blocked=True)
+    assert answers[0].candidates == answers[1].candidates and not isinstance(answers[1].action, Forward)
+    spinning = engine.session(TEXTS[0])
+    for i in range(8):
+        spinning.replay(tokens[i : i + 1], Turn(45))
+    assert not isinstance(spinning.decide(tokens[8:]).action, Turn)

@@ -124,7 +124,7 @@ def test_the_server_answers_with_text_and_the_client_reads_it(saying: Path) -> N
 
 def test_a_say_request_survives_the_wire_and_an_older_server_would_refuse_it_by_name() -> None:
     packed = wire.pack("say", 3, "s", instruction="go", n=1, frames=(4, 5), deadline_ms=70, max_new_tokens=32)
-    assert wire.parse_request([packed]) == wire.Decide(3, "s", "go", 1, (4, 5), (), 70, 32)
+    assert wire.parse_request([packed]) == wire.Decide(3, "s", "go", 1, (4, 5), (), 70, False, 32)
     with pytest.raises(WireError, match="max_new_tokens is None"):
         wire.parse_request([wire.pack("say", 3, "s", instruction="go", n=1, frames=(4,), deadline_ms=70)])
     with pytest.raises(WireError, match="unknown type 'sya'"):
