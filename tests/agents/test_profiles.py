@@ -139,22 +139,23 @@ def images(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("agent", "says", "ended", "primitives"),
+    ("agent", "says", "reason", "rejected"),
     [
-        ("navila", "The next action is move forward 100 cm.", ("over", 9, 0), 9),
-        ("navila", "I am a banana.", ("crashed", 0, 1), 0),
-        ("ours-text", "I am a banana.", ("rejected", 0, 2), 0),
-        ("navila-bench", "I am a banana.", ("over", 9, 9), 9),
-        ("navid", "The next action is turn left 15 degree.", ("over", 9, 9), 9),
-        ("navila", "Not here: stop, I think.", ("stop", 1, 0), 1),
+        ("navila", "The next action is move forward 100 cm.", "over", 0),
+        ("navila", "I am a banana.", "crashed", 1),
+        ("ours-text", "I am a banana.", "rejected", 2),
+        ("navila-bench", "I am a banana.", "over", "all"),
+        ("navid", "The next action is turn left 15 degree.", "over", "all"),
+        ("navila", "Not here: stop, I think.", "stop", 0),
     ],
 )
 def test_the_same_text_of_a_real_server_is_each_agents_own_affair(
-    images: Path, agent: str, says: str, ended: tuple, primitives: int
+    images: Path, agent: str, says: str, reason: str, rejected: int | str
 ) -> None:
     with start_pixel_server("navila") as server:
         end = run_agent(server.address, images, f"say {says}", profile=agent, on_event=lambda _: None)
-    assert (end.reason, end.primitives, end.rejections) == ended and end.primitives == primitives
+    assert end.reason == reason and end.rejections == (end.decisions if rejected == "all" else rejected) and end.decisions > 0
+    assert (end.primitives > 0) == (reason in ("over", "stop"))
 
 
 def test_an_agent_that_does_not_exist_or_fit_is_refused_before_anything_moves(images: Path) -> None:
