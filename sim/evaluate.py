@@ -6,24 +6,26 @@ import hashlib
 import subprocess
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from nvila_edge import __version__
-from nvila_edge.navigation.actions import TURN_STEP_DEG
+from nvila_edge.engines.manifest import read_description
+from nvila_edge.engines.spec import spec_of_checkpoint
+from nvila_edge.navigation.agent_profiles import OURS, AgentProfile, agent_profile, check_prompt
 from nvila_edge.serving.process import ServerProcess, start_server
 from nvila_edge.shipped import BUNDLE, DATASET
 from sim.crew import Crew, Reporter
+from sim.early_failure import Watched
 from sim.env import FORWARD_M
 from sim.episodes import Dataset, Episode, load_split, split_file
 from sim.metrics import SUCCESS_M
 from sim.policies import expert_histogram, median_steps
-from sim.renderer import CAMERA_HEIGHT_M, CAMERA_PX, HFOV_DEG
 from sim.report import build_report
 from sim.results import Record, RunFolder, in_order
-from sim.stage import MAX_STEPS, StageSetup
+from sim.stage import StageSetup
 from sim.summary import summarise
 
 POLICIES = ("engine", "oracle", "random", "forward")
@@ -31,13 +33,16 @@ POLICIES = ("engine", "oracle", "random", "forward")
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """What `nvila-edge eval` was asked. `episodes` None is all of them; `bundle` None is the built-in one."""
+    """What `nvila-edge eval` was asked. `episodes` None is all of them; `bundle` None is the built-in one; `agent` None is the one that the bundle is
+    meant for; `max_rejections` is the share of the first episodes' decisions that may be no action."""
 
     out: Path
     policy: Literal["engine", "oracle", "random", "forward"] = "engine"
     dataset: str = "builtin"
     split: str = "val_unseen"
     bundle: Path | None = None
+    agent: str | None = None
+    max_rejections: float = 0.5
     episodes: int | None = None
     workers: int = 1
     seed: int = 0
@@ -84,6 +89,7 @@ class _Task:
     bundle: Path
     dataset: Dataset
     episodes: tuple[Episode, ...]
+    agent: AgentProfile
     config: Record
 
 
@@ -98,6 +104,7 @@ def _resolve(options: EvalOptions) -> _Task:
         raise ValueError(f"--policy {options.policy!r}: one of {', '.join(POLICIES)}")
     if options.policy == "engine" and not (bundle / "manifest.json").exists() and not (bundle / "config.json").exists():
         raise ValueError(f"{bundle} is no bundle: it has no manifest.json; make one with `nvila-edge export CKPT {bundle}`")
+    agent = _agent(options, bundle)
     dataset = load_split(folder, options.split)
     episodes = spread(dataset.episodes, options.episodes)
     if not episodes:
@@ -108,14 +115,31 @@ def _resolve(options: EvalOptions) -> _Task:
         "env": options.env, "dataset": options.dataset if options.dataset == "builtin" else folder.resolve().name,
         "dataset_sha256": _sha256(split_file(folder, options.split), split_file(folder, options.split, ground_truth=True)),
         "split": options.split, "policy": options.policy, "episodes": len(episodes), "seed": options.seed,
-        "instructions": options.instructions, "frames": options.frames, "max_steps": MAX_STEPS, "success_distance_m": SUCCESS_M,
-        "camera": {"width": CAMERA_PX, "height": CAMERA_PX, "hfov_deg": HFOV_DEG, "height_m": CAMERA_HEIGHT_M},
-        "forward_m": FORWARD_M, "turn_deg": TURN_STEP_DEG, "sliding": True, **({"demo": True} if options.demo else {}),
+        "instructions": options.instructions, "frames": options.frames, "max_steps": agent.max_steps, "success_distance_m": SUCCESS_M,
+        "camera": {
+            "width": agent.camera.width_px, "height": agent.camera.height_px, "hfov_deg": agent.camera.hfov_deg, "height_m": agent.camera.height_m,
+        },
+        "forward_m": FORWARD_M, "turn_deg": agent.steps.turn_deg, "sliding": True, **({"demo": True} if options.demo else {}),
     }  # fmt: skip
     if options.policy == "engine":
         files = [bundle / "manifest.json"] if _is_bundle(bundle) else sorted(file for file in bundle.rglob("*") if file.is_file())
         config["bundle_sha256"] = _sha256(*files)
-    return _Task(folder, bundle, dataset, episodes, config)
+        config["agent"] = asdict(agent)
+    return _Task(folder, bundle, dataset, episodes, agent, config)
+
+
+def _agent(options: EvalOptions, bundle: Path) -> AgentProfile:
+    """The agent that was asked for, or that the bundle is meant for; policies without a model move as ours."""
+    if options.policy != "engine":
+        if options.agent is not None:
+            raise ValueError(f"--agent {options.agent} is how a model is asked; the policy {options.policy!r} has none: leave --agent out")
+        return OURS
+    manifest = read_description(bundle) if _is_bundle(bundle) else None
+    agent = agent_profile(options.agent or (manifest.agent if manifest else OURS.name))
+    check_prompt(agent, (manifest.spec if manifest else spec_of_checkpoint(bundle)).profile)
+    if agent.leaks_queue and options.workers > 1:
+        raise ValueError(f"--workers {options.workers}: what the agent {agent.name!r} does depends on the episode before; give --workers 1")
+    return agent
 
 
 def _is_bundle(folder: Path) -> bool:
@@ -134,6 +158,7 @@ def _stage_setup(options: EvalOptions, task: _Task) -> StageSetup:
         swapped=options.instructions == "swapped", black=options.frames == "black", out=str(options.out),
         videos=tuple(episode.episode_id for episode in task.episodes[: options.videos]),
         expert_counts=tuple(expert_histogram(truths)) if blind else (), stop_after=median_steps(truths) if blind else 0,
+        agent=task.agent.name,
     )  # fmt: skip
 
 
@@ -151,12 +176,19 @@ def check(options: EvalOptions) -> None:
 def evaluate(options: EvalOptions, reporter: Reporter) -> Record:
     """Run (or go on with) an evaluation and return its summary; everything is in `options.out`.
 
-    Raises ValueError for options that cannot be, OutputError for the folder, EvaluationError and ServerStartError when it cannot go on.
+    Raises ValueError for options that cannot be, OutputError for the folder, EvaluationError (PolicyBroken when the model answers no actions) and
+    ServerStartError when it cannot go on.
     """
     task = _resolve(options)
     with ExitStack() as stack:
         run = stack.enter_context(RunFolder(options.out, task.config, commit()))
         waiting = [episode for episode in task.episodes if episode.episode_id not in run.results]
+        if task.agent.leaks_queue and run.results and waiting:
+            raise ValueError(
+                f"what the agent {task.agent.name!r} had queued when {options.out} was interrupted is lost; choose another --out"
+            )
+        if options.policy == "engine":
+            reporter = Watched(reporter, task.agent, options.max_rejections, run.results.values())
         reporter.begin(len(task.episodes), len(run.results))
         left_out = 0
         if waiting:

@@ -50,6 +50,7 @@ class EpisodeRecord:
             {
                 "step": len(self.env.actions), "action": action_index(decision.action), "text": decision.text,
                 "probability": round(decision.probability, 4), "candidates": [round(value, 4) for value in decision.candidates],
+                **({"rejected": True} if decision.rejected else {}),
             }
         )  # fmt: skip
 

@@ -16,8 +16,11 @@ import numpy as np
 from agents.events import Decided, Ended, Executed, ServerLost
 from agents.guard import SIMULATION
 from agents.loop import Loop, LoopConfig
-from agents.policy import Policy, RemotePolicy
+from agents.policy import Policy
+from agents.profiles import ForcedStop, loop_config, remote_policy
 from agents.protocols import Camera, Frame
+from nvila_edge.navigation.actions import Action, Primitive
+from nvila_edge.navigation.agent_profiles import CameraSetup, agent_profile
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.link import Link, LocalLink
 from sim.env import HouseEnv
@@ -29,11 +32,10 @@ from sim.maps import HouseMap, draw_map
 from sim.navmesh import NavMesh
 from sim.outcome import EpisodeError, EpisodeRecord, check_house, episode_result
 from sim.policies import ForwardPolicy, OraclePolicy, RandomPolicy
-from sim.renderer import CAMERA_PX, Renderer
+from sim.renderer import Renderer
 from sim.results import MAPS, VIDEOS, Record, video_name
 from sim.video import VIEW_PX, Step, Story, write_video
 
-MAX_STEPS = 500  # VLN-CE's step limit; the stop counts
 SWAP_M = 5.0  # a swapped instruction leads to a goal at least this far from the episode's own
 PATIENCE_S = 60.0  # for the server: in a simulator a slow machine must not change results
 
@@ -44,7 +46,8 @@ class Interrupted(RuntimeError):
 
 @dataclass(frozen=True)
 class StageSetup:
-    """What a worker is told once. `address` is the server's ("" for policies that need none); `videos` are episode ids."""
+    """What a worker is told once. `address` is the server's ("" for policies that need none); `videos` are episode ids; `agent` is the name of the
+    agent whose camera, steps and rules hold."""
 
     dataset: str
     split: str
@@ -57,6 +60,7 @@ class StageSetup:
     address: str = ""
     expert_counts: tuple[int, ...] = ()
     stop_after: int = 0
+    agent: str = "ours"
 
     @staticmethod
     def from_json(content: Record) -> StageSetup:
@@ -76,13 +80,13 @@ class Played:
 class DarkCamera:
     """Black frames: for `--frames black`, and for policies that do not look (nothing needs to be rendered)."""
 
-    def __init__(self) -> None:
-        self._count = 0
+    def __init__(self, setup: CameraSetup) -> None:
+        self._shape, self._count = (setup.height_px, setup.width_px, 3), 0
 
     def capture(self) -> Frame:
         """A black frame with the next id."""
         self._count += 1
-        return Frame(self._count - 1, np.zeros((CAMERA_PX, CAMERA_PX, 3), np.uint8), time.monotonic())
+        return Frame(self._count - 1, np.zeros(self._shape, np.uint8), time.monotonic())
 
 
 class TimedCamera:
@@ -99,6 +103,21 @@ class TimedCamera:
         return frame
 
 
+class GoalDistance:
+    """The geodesic distance to an episode's goal as Habitat's measure has it: taken anew only after a move (facts/vln-ce.md 2.7.10)."""
+
+    def __init__(self, env: HouseEnv, episode: Episode) -> None:
+        self._env, self._field = env, env.navmesh.distances_to(np.array(episode.goal))
+        self._at, self._distance_m = np.full(3, np.inf), math.inf
+
+    def __call__(self) -> float:
+        """Metres from where the agent stands now."""
+        here = np.array(self._env.pose.position_m)
+        if not np.allclose(self._at, here, rtol=1e-5, atol=1e-4):
+            self._at, self._distance_m = here, self._field.distance(here)
+        return self._distance_m
+
+
 OnDecision = Callable[[int, Decided], None]  # steps so far, decision
 
 
@@ -106,12 +125,15 @@ class Stage:
     """Plays episodes of one split. Use as a context manager. Raises RenderError without EGL, ValueError for a bad dataset."""
 
     def __init__(self, setup: StageSetup) -> None:
-        self.setup = setup
+        self.setup, self.agent = setup, agent_profile(setup.agent)
         self.dataset: Dataset = load_split(Path(setup.dataset), setup.split)
         self.episodes = {episode.episode_id: episode for episode in self.dataset.episodes}
         self._houses = HouseLibrary(2)
         self._exit = ExitStack()
-        self._camera_renderer, self._video_renderer = self._exit.enter_context(closing(Renderer())), None
+        eye = self.agent.camera
+        self._camera_renderer = self._exit.enter_context(closing(Renderer(eye.width_px, eye.height_px, eye.hfov_deg)))
+        self._video_renderer = None
+        self._left: tuple[Action, tuple[Primitive, ...]] | None = None  # of an agent with a leaking queue
         self._client = self._exit.enter_context(Client(setup.address, silence_s=PATIENCE_S)) if setup.address else None
 
     def __enter__(self) -> Stage:
@@ -128,11 +150,14 @@ class Stage:
         instruction = self._instruction(episode, navmesh) if self.setup.swapped else episode.instruction
         if instruction is None:
             return None
-        env = HouseEnv(house, navmesh, self._camera_renderer)
+        env = HouseEnv(house, navmesh, self._camera_renderer, self.agent.steps.turn_deg)
         check_house(episode, env.reset(episode.start), navmesh)
         record = EpisodeRecord(env)
-        camera = TimedCamera(DarkCamera() if self.setup.black or self._client is None else env)
-        self._follow(Loop(self._policy(episode, env), camera, env, self._link, _CONFIG), instruction, episode_id, record, on_decision)
+        camera = TimedCamera(DarkCamera(self.agent.camera) if self.setup.black or self._client is None else env)
+        loop = Loop(self._policy(episode, env), camera, env, self._link, self._loop_config, self._forced(episode, env))
+        loop.left = self._left
+        self._follow(loop, instruction, episode_id, record, on_decision)
+        self._left = loop.left
         truth = self.dataset.ground_truth.get(episode_id)
         result, distances = episode_result(episode, instruction, env, record, truth, house)
         if episode_id in self.setup.videos:
@@ -159,7 +184,17 @@ class Stage:
             case "forward":
                 return ForwardPolicy(setup.stop_after)
         assert self._client is not None, "the engine policy has a server"
-        return RemotePolicy(self._client, PATIENCE_S)
+        return remote_policy(self.agent, self._client, PATIENCE_S, setup.seed)
+
+    @property
+    def _loop_config(self) -> LoopConfig:
+        return loop_config(self.agent, SIMULATION, server_deadline_s=0.0)
+
+    def _forced(self, episode: Episode, env: HouseEnv) -> ForcedStop | None:
+        """The agent's rule for hopeless episodes, told the distance that only a simulator knows."""
+        if self.agent.privileged_stop is None:
+            return None
+        return ForcedStop(self.agent.privileged_stop, GoalDistance(env, episode))
 
     def _follow(self, loop: Loop, instruction: str, episode_id: str, record: EpisodeRecord, on_decision: OnDecision) -> None:
         if not self._link.wait_alive(PATIENCE_S):
@@ -207,7 +242,7 @@ class Stage:
         ]
         story = Story(
             f"{house.name}  ·  episode {episode_id}  ·  policy {self.setup.policy}", result["instruction"], steps,
-            np.array(result["reference"]), np.array(result["goal"]), bool(result["success"]), result["ended"] == "stop",
+            np.array(result["reference"]), np.array(result["goal"]), bool(result["success"]), result["ended"] in ("stop", "forced"),
         )  # fmt: skip
         house_map = HouseMap.load(Path(self.setup.out) / MAPS, house.name) or draw_map(renderer, house.rooms)
         write_video(Path(self.setup.out) / VIDEOS / video_name(episode_id), story, house_map, renderer.rgb)
@@ -217,6 +252,3 @@ class Stage:
         if not (folder / f"{house.name}.json").exists():
             self._camera_renderer.show(house)
             draw_map(self._camera_renderer, house.rooms).save(folder, house.name)
-
-
-_CONFIG = LoopConfig(max_primitives=MAX_STEPS, max_decisions=2 * MAX_STEPS, server_deadline_s=0.0, limits=SIMULATION)

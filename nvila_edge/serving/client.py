@@ -16,6 +16,7 @@ from typing import Any
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from nvila_edge.navigation.agent_profiles import OURS
 from nvila_edge.serving import wire
 from nvila_edge.serving.address import checked_server
 from nvila_edge.serving.errors import DeadlinePassed, LinkDown, RemoteError, ServingError
@@ -29,11 +30,13 @@ _BROKEN = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """What a server says of itself: `boot` changes with every start; `profile` and `window` are its model's profile and history length."""
+    """What a server says of itself: `boot` changes with every start; `profile` and `window` are its model's prompt profile and history length,
+    `agent` names the agent that it is meant for."""
 
     boot: str
     profile: str
     window: int
+    agent: str = OURS.name
 
 
 class Client:
@@ -136,7 +139,10 @@ class Client:
         """Who serves. Raises LinkDown, DeadlinePassed, RemoteError or WireError."""
         reply = self.request("hello", "", timeout_s)
         return ServerInfo(
-            wire.text(reply, "boot", 1, 64), wire.text(reply, "profile", 1, 64), wire.integer(reply, "window", 1, wire.MAX_WINDOW)
+            wire.text(reply, "boot", 1, 64),
+            wire.text(reply, "profile", 1, 64),
+            wire.integer(reply, "window", 1, wire.MAX_WINDOW),
+            wire.text({"agent": OURS.name} | reply, "agent", 1, 64),  # servers from before agents had names do not say
         )
 
     def send_frame(self, session: str, frame_id: int, jpeg: bytes) -> None:

@@ -112,7 +112,7 @@ class Server:
     def info(self) -> dict[str, Any]:
         """What hello answers."""
         profile = self._engine.profile
-        return {"boot": self._boot, "profile": profile.name, "window": profile.frames, "address": self.address}
+        return {"boot": self._boot, "profile": profile.name, "window": profile.frames, "agent": self._engine.agent, "address": self.address}
 
     def stop(self) -> None:
         """Finish what was asked, answer it, and return from run()."""

@@ -20,6 +20,8 @@ class Agent:
     """Where to go, in words."""
     robot: Literal["dry-run"] = "dry-run"
     """What moves; dry-run only says what it would do."""
+    profile: str | None = None
+    """The agent: ours, ours-text, navila, navila-bench, navid; left out: the one that the model is meant for."""
     dry_run: bool = False
     """Decide, but move nothing, whatever the robot is."""
     view: int | None = None
@@ -42,7 +44,7 @@ class Agent:
                 view(event)
 
         robot = "dry-run" if self.dry_run else self.robot
-        ended = run_agent(self.server, self.camera, self.instruction, robot=robot, on_event=tell, keys=self.keys)
+        ended = run_agent(self.server, self.camera, self.instruction, robot=robot, profile=self.profile, on_event=tell, keys=self.keys)
         if ended.fault:
             raise SystemExit(1)
 

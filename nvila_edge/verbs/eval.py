@@ -24,6 +24,10 @@ class Eval:
     """engine: a bundle behind a server process; oracle: the expert; random: draws from the expert's actions; forward: always ahead."""
     bundle: Path | None = None
     """Bundle folder for the engine policy, or a checkpoint folder to run it unquantised in torch; the built-in bundle when left out."""
+    agent: str | None = None
+    """How the model is asked, read and carried out: ours, ours-text, navila, navila-leak, navila-bench, navid; left out: what the bundle is meant for."""
+    max_rejections: float = 0.5
+    """Share of the first episodes' answers that may be no action before the evaluation ends as in vain."""
     episodes: int | None = None
     """How many, evenly spread over the split; all when left out."""
     workers: int = 2

@@ -35,7 +35,7 @@ def outcome(result: Record) -> str:
     """Which of OUTCOMES an episode had."""
     if result["success"]:
         return OUTCOMES[0]
-    return OUTCOMES[{"stop": 1, "limit": 2, "rejected": 3}[result["ended"]]]
+    return OUTCOMES[{"stop": 1, "forced": 1, "limit": 2, "rejected": 3, "crashed": 3}[result["ended"]]]
 
 
 def outcome_class(result: Record) -> str:
