@@ -104,7 +104,9 @@ class Witness:
             if sheet is None or not picture.exists():
                 return witness
             size = int(sheet["width"]), int(sheet["height"])
-            return Witness(witness.expert, witness.yaw_deg, timing, tuple(map(int, sheet["decisions"])), size, int(sheet["columns"]), picture)
+            return Witness(
+                witness.expert, witness.yaw_deg, timing, tuple(map(int, sheet["decisions"])), size, int(sheet["columns"]), picture
+            )
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 

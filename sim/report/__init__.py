@@ -14,7 +14,15 @@ def build_report(out: Path, other: Path | None = None) -> Path:
 
     Raises OutputError when a folder holds no evaluation or cannot be written, ValueError when two runs share no episode.
     """
-    runs = [Run.load(out)] if other is None else [Run.load(out, "A"), Run.load(other, "B")]
+    runs = [Run.load(out)] if other is None else _common(Run.load(out, "A"), Run.load(other, "B"))
     # "replace": half of a surrogate pair, which JSON can hold and UTF-8 cannot
     write_atomic(out / REPORT, page(runs, out).encode(errors="replace"))
     return out / REPORT
+
+
+def _common(first: Run, second: Run) -> list[Run]:
+    """Both runs on the episodes that both have played: figures of different episodes would stand beside one another otherwise."""
+    ids = first.result_by_id.keys() & second.result_by_id.keys()
+    if not ids:
+        raise ValueError(f"{first.folder} and {second.folder} share no episode: compare runs on the same dataset and split")
+    return [first.only(ids), second.only(ids)]

@@ -23,7 +23,11 @@ def shares_s(timings: Sequence[Record]) -> list[tuple[str, float]]:
         return []
     render = sum(number(timing.get("render_s", 0.0)) for timing in measured)
     decide = sum(latencies_ms(measured)) / 1000
-    return [("Frames (renderer)", render), ("Decisions (waiting for the policy)", decide), ("Rest: physics, maps, videos, records", max(0.0, wall - render - decide))]
+    return [
+        ("Frames (renderer)", render),
+        ("Decisions (waiting for the policy)", decide),
+        ("Rest: physics, maps, videos, records", max(0.0, wall - render - decide)),
+    ]
 
 
 def time_chart(run: Run) -> str:
@@ -34,7 +38,11 @@ def time_chart(run: Run) -> str:
     wall, timed = sum(seconds for _, seconds in parts), {str(timing["episode_id"]) for timing in run.timings if "wall_s" in timing}
     steps = sum(int(result["steps"]) for result in run.results if str(result["episode_id"]) in timed)
     speed = f"{3600 * len(timed) / wall:,.0f} episodes and {3600 * steps / wall:,.0f} steps per hour and worker; {wall / max(1, len(timed)):.1f} s an episode."
-    return svg.stacked("Where the time goes", [(name, f"t{index}", seconds) for index, (name, seconds) in enumerate(parts)], "{:,.1f} s") + f"<p>{escape(speed)}</p>" + _stages(run)
+    return (
+        svg.stacked("Where the time goes", [(name, f"t{index}", seconds) for index, (name, seconds) in enumerate(parts)], "{:,.1f} s")
+        + f"<p>{escape(speed)}</p>"
+        + _stages(run)
+    )
 
 
 def _stages(run: Run) -> str:
@@ -52,9 +60,8 @@ def _stages(run: Run) -> str:
         f'<td class="num">{total / decisions:.2f} ms</td></tr>'
         for stage, total in sorted(totals.items(), key=lambda item: -item[1])
     )
-    return (
-        f'<table class="stages"><caption>Per decision, as the policy reports it (stages may contain one another: “decide” holds “language”)</caption>{rows}</table>'
-    )
+    caption = "Per decision, as the policy reports it (stages may contain one another: “decide” holds “language”)"
+    return f'<table class="stages"><caption>{caption}</caption>{rows}</table>'
 
 
 def latency_chart(run: Run) -> str:

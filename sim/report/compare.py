@@ -42,7 +42,9 @@ def compare(first: Sequence[Record], second: Sequence[Record]) -> Paired:
         raise ValueError("the two runs share no episode: compare runs on the same dataset and split")
     for a, b in pairs:
         if (a["scene_id"], a["goal"]) != (b["scene_id"], b["goal"]):
-            raise ValueError(f"episode {a['episode_id']} has another scene or goal in the second run: compare runs on the same dataset and split")
+            raise ValueError(
+                f"episode {a['episode_id']} has another scene or goal in the second run: compare runs on the same dataset and split"
+            )
     wins = np.array([(int(a["success"]), int(b["success"])) for a, b in pairs])
     spl = np.array([(number(a["spl"]), number(b["spl"])) for a, b in pairs])
     difference = 100 * (spl[:, 1] - spl[:, 0])
@@ -51,8 +53,9 @@ def compare(first: Sequence[Record], second: Sequence[Record]) -> Paired:
     means = rng.choice(difference, (RESAMPLES, len(difference))).mean(axis=1) if len(difference) else np.zeros(1)
     only_first, only_second = int((wins[:, 0] > wins[:, 1]).sum()), int((wins[:, 1] > wins[:, 0]).sum())
     low, high = np.percentile(means, [2.5, 97.5])
+    both = int((wins.sum(axis=1) == 2).sum())
     return Paired(
-        len(pairs), int((wins.sum(axis=1) == 2).sum()), only_first, only_second, mcnemar_exact(only_first, only_second), 100 * (only_second - only_first) / len(pairs),
+        len(pairs), both, only_first, only_second, mcnemar_exact(only_first, only_second), 100 * (only_second - only_first) / len(pairs),
         float(difference.mean()) if len(difference) else 0.0, (float(low), float(high)),
     )  # fmt: skip
 
@@ -62,7 +65,8 @@ def in_words(paired: Paired) -> str:
     low, high = paired.spl_interval
     neither = paired.episodes - paired.both - paired.only_first - paired.only_second
     return (
-        f"<p>On the {paired.episodes:,} episodes that both runs have: B is <b>{paired.sr_difference:+.1f}</b> points in success rate "
+        f"<p>On the {paired.episodes:,} episodes that both runs have (all figures here are about these) B is "
+        f"<b>{paired.sr_difference:+.1f}</b> points in success rate "
         f"({paired.only_second} episodes only B solved, {paired.only_first} only A; exact McNemar p = <b>{p_value(paired.mcnemar_p)}</b>) and "
         f"<b>{paired.spl_difference:+.1f}</b> points in SPL (95 % bootstrap: {low:+.1f} to {high:+.1f}).</p>"
         f'<p class="soft">Both succeeded in {paired.both}, neither in {neither}.</p>'

@@ -81,19 +81,29 @@ def published_table(runs: Sequence[Run]) -> str:
     found = benchmark_of(first.config, (result["scene_id"] for result in first.results))
     ours = []
     for run in runs:
-        setting = (camera_text(run.config) or "–", sliding_text(run.config) or "–", f"{run.config['turn_deg']:g}°" if "turn_deg" in run.config else "–")
+        setting = (
+            camera_text(run.config) or "–",
+            sliding_text(run.config) or "–",
+            f"{run.config['turn_deg']:g}°" if "turn_deg" in run.config else "–",
+        )
         where = found or str(run.summary.get("dataset", "houses"))
         ours.append(
             f'<tr class="ours"><td>{escape(run.name)}<small class="soft">this run</small></td><td>one RGB camera</td>'
             f"{''.join(f'<td>{escape(text)}</td>' for text in setting)}{''.join(_interval(run, key) for key in ('NE', 'OS', 'SR', 'SPL', 'nDTW'))}"
             f"<td>{len(run.results):,} episodes of {escape(where)} {escape(str(run.summary.get('split', '')))}</td></tr>"
         )
-    head = "".join(f"<th>{name}</th>" for name in ("System", "Sensors", "Camera", "Sliding", "Turn", "NE m", "OS", "SR", "SPL", "nDTW", "Beside this run"))
+    head = "".join(
+        f"<th>{name}</th>"
+        for name in ("System", "Sensors", "Camera", "Sliding", "Turn", "NE m", "OS", "SR", "SPL", "nDTW", "Beside this run")
+    )
     others = rows(found or R2R)
-    reasons = [differences(row, first.config, found, len(first.results)) for row in others]
+    each_run = [[differences(row, run.config, found, len(run.results)) for row in others] for run in runs]
+    reasons = [list(dict.fromkeys(reason for reasons in of_row for reason in reasons)) for of_row in zip(*each_run, strict=True)]
     shared = [reason for reason in reasons[0] if all(reason in each for each in reasons)]
     theirs = "".join(_published_row(row, each, shared) for row, each in zip(others, reasons, strict=True))
-    said = f'<p><span class="flag">not comparable</span> No published row is comparable with this run: {escape("; ".join(shared))}.</p>' if shared else ""
+    what = "these runs" if len(runs) > 1 else "this run"
+    flag = f'<span class="flag">not comparable</span> No published row is comparable with {what}: {escape("; ".join(shared))}.'
+    said = f"<p>{flag}</p>" if shared else ""
     return f'{said}<div class="wide-table"><table class="published"><thead><tr>{head}</tr></thead><tbody>{"".join(ours)}{theirs}</tbody></table></div>'
 
 
@@ -150,5 +160,9 @@ def rejections(run: Run) -> str:
     if not texts:
         return ""
     hit = sum(1 for result in run.results if result["rejections"])
-    listed = "".join(f"<tr><td>{escape(text[:120]) or '<i>nothing</i>'}</td><td class='num'>{count}</td></tr>" for text, count in texts.most_common(12))
-    return f'<p>{sum(texts.values())} of {run.summary["decisions"]:,} decisions, in {hit} episodes.</p><table class="texts">{listed}</table>'
+    listed = "".join(
+        f"<tr><td>{escape(text[:120]) or '<i>nothing</i>'}</td><td class='num'>{count}</td></tr>" for text, count in texts.most_common(12)
+    )
+    return (
+        f'<p>{sum(texts.values())} of {run.summary["decisions"]:,} decisions, in {hit} episodes.</p><table class="texts">{listed}</table>'
+    )

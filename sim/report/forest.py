@@ -17,7 +17,8 @@ def features_table(runs: Sequence[Run]) -> str:
         labels = [label for label in grouping.labels if any(rates[label].count for rates in found)]
         rows = "".join(_row(label, [rates[label] for rates in found], [run.name for run in runs]) for label in labels)
         out.append(f'<tbody><tr><th colspan="4" scope="colgroup">{escape(grouping.title)}</th></tr>{rows}</tbody>')
-    return f'<table class="forest"><thead><tr><th></th><th>n</th><th class="scale"><span>0</span><span>50</span><span>100 %</span></th><th>SR</th></tr></thead>{"".join(out)}</table>'
+    scale = '<th><div class="scale"><span>0</span><span>50</span><span>100 %</span></div></th>'
+    return f'<table class="forest"><thead><tr><th></th><th>n</th>{scale}<th>SR</th></tr></thead>{"".join(out)}</table>'
 
 
 def _row(label: str, rates: Sequence[Rate], names: Sequence[str]) -> str:
@@ -33,4 +34,6 @@ def _row(label: str, rates: Sequence[Rate], names: Sequence[str]) -> str:
         )
         values.append(f"{100 * rate.value:.0f}")
     count = next((rate.count for rate in rates if rate.count), 0)
-    return f'<tr><td>{escape(label)}</td><td class="num">{count}</td><td>{"".join(tracks)}</td><td class="num">{"<br>".join(values)}</td></tr>'
+    return (
+        f'<tr><td>{escape(label)}</td><td class="num">{count}</td><td>{"".join(tracks)}</td><td class="num">{"<br>".join(values)}</td></tr>'
+    )

@@ -19,12 +19,14 @@ from sim.report.run import Run
 
 SCRIPTS = ("elements.js", "map.js", "decisions.js", "table.js")
 PUBLISHED_NOTE = (
-    "Published rows are self-reported; “quoted” ones were read in later authors’ tables. Rank nothing across a “not comparable”: scenes, camera, turn angle, sliding, "
-    "sensors and the number of episodes each move these figures by more than most papers gain. First episodes of a split are a badly biased sample."
+    "Published rows are self-reported; “quoted” ones were read in later authors’ tables. Rank nothing across a “not comparable”: scenes, camera, "
+    "turn angle, sliding, sensors and the number of episodes each move these figures by more than most papers gain. The first episodes of a "
+    "split are a badly biased sample."
 )
 EXPERT_NOTE = (
-    "Rows: what the expert, who has the map, would do at the same spot; columns: what the policy did, percent of the row. Blue: the same action; teal: the same kind. "
-    "The expert walks to within 0.3 m of the goal before it stops, so stops inside the 3 m that count as success stand here beside its other actions."
+    "Rows: what the expert, who has the map, would do at the same spot; columns: what the policy did, percent of the row. Blue: the same action; "
+    "teal: the same kind. The expert walks to within 0.3 m of the goal before it stops, so stops within 3 m, which are successes, stand here "
+    "beside its other actions."
 )
 
 
@@ -55,7 +57,9 @@ def page(runs: Sequence[Run], folder: Path) -> str:
 def _policy(script: str) -> str:
     """Only this very script may run, and nothing may be fetched but pictures and videos that lie beside the page."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src 'self' data: file:; media-src 'self' file:"
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src 'self' data: file:; media-src 'self' file:"
+    )
 
 
 def _config(run: Run) -> str:
@@ -104,7 +108,10 @@ def _charts(runs: Sequence[Run]) -> str:
             _panel(f"Where the time goes{whose}", clock.time_chart(run), "All workers together"),
             _panel(f"Rejected answers{whose}", figures.rejections(run)),
         ]
-    wide = [_panel(f"Decisions against the expert's{f', {run.name}' if len(runs) > 1 else ''}", confusion_table(run), EXPERT_NOTE, True) for run in runs]
+    wide = [
+        _panel(f"Decisions against the expert's{f', {run.name}' if len(runs) > 1 else ''}", confusion_table(run), EXPERT_NOTE, True)
+        for run in runs
+    ]
     return f'<div class="panels">{"".join(panels)}</div>{"".join(wide)}'
 
 

@@ -129,18 +129,22 @@ def _decisions(result: Record, latencies: Sequence[float], witness: Witness | No
     more: Record = {
         "a": [-1 if decision["action"] is None else decision["action"] for decision in trace],
         "p": [_letters(decision["candidates"]) for decision in trace],
-        "q": [_number(decision["probability"], 3) for decision in trace],
-        "ms": [round(value, 1) for value in latencies],
+        "ms": [_short(value) for value in latencies],
         "at": [at[min(decision["step"], len(at) - 1)] for decision in trace],
         "said": {index: str(decision.get("text", ""))[:200] for index, decision in enumerate(trace) if decision["action"] is None},
     }
     if witness is not None:
         more |= {
             "x": [-1 if value is None else value for value in witness.expert], "yaw": [round(value) for value in witness.yaw_deg],
-            "st": {stage: [round(value, 1) for value in values] for stage, values in witness.timing_ms.items() if any(values)},
+            "st": {stage: [_short(value) for value in values] for stage, values in witness.timing_ms.items() if any(values)},
             "tile": [*witness.tile_px, witness.columns], "shown": list(witness.shown),
         }  # fmt: skip
     return more
+
+
+def _short(ms: float) -> float:
+    """Milliseconds in few digits: tenths below ten."""
+    return round(ms, 1) if ms < 9.95 else round(ms)
 
 
 def _letters(candidates: Sequence[float]) -> str:

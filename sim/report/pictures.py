@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
-EMBEDDED_BYTES = 6 << 20  # of pictures of one kind: a page of a hundred episodes can be sent to someone, one of two thousand stays quick to open
+EMBEDDED_BYTES = (
+    6 << 20
+)  # of pictures of one kind: a page of a hundred episodes can be sent to someone, one of two thousand stays quick to open
 
 
 def sources(paths: Iterable[Path], page: Path) -> dict[Path, str]:

@@ -15,7 +15,9 @@ from sim.summary import wilson
 LENGTH_EDGES_M = (0, 6, 8, 10, 12, math.inf)
 WORD_EDGES = (0, 15, 25, 40, math.inf)
 # "right in front of the sofa", "right there": no turn
-_NO_TURN = re.compile(r"\bright (?=in\b|next\b|by\b|before\b|after\b|at\b|past\b|there\b|here\b|behind\b|beside\b|away\b|on top\b|outside\b|inside\b)")
+_NO_TURN = re.compile(
+    r"\bright (?=in\b|next\b|by\b|before\b|after\b|at\b|past\b|there\b|here\b|behind\b|beside\b|away\b|on top\b|outside\b|inside\b)"
+)
 # What people name in Matterport's houses and our generator does not build
 _MORE_THINGS = (
     "stairs", "staircase", "stairway", "table", "chair", "chairs", "counter", "lamp", "bar", "railing", "archway", "arch", "picture", "window", "cabinet",
@@ -111,11 +113,10 @@ BY_LENGTH = Grouping(
 
 def by_doorways(results: Sequence[Record]) -> Grouping:
     """By how often the reference path enters another room."""
-    highest = max(1, min(7, max((int(result.get("rooms_entered", 0)) for result in results), default=1)))
+    highest = max(1, min(7, max((int(result.get("rooms_entered") or 0) for result in results), default=1)))
     labels = tuple(f"{n}{' +' * (n == highest == 7)}" for n in range(highest + 1))
-    return Grouping(
-        "Success by doorways", "How often the reference path enters another room", labels, lambda result: labels[min(highest, int(result.get("rooms_entered", 0)))]
-    )  # fmt: skip
+    note = "How often the reference path enters another room"
+    return Grouping("Success by doorways", note, labels, lambda result: labels[min(highest, int(result.get("rooms_entered") or 0))])
 
 
 def by_instruction() -> list[Grouping]:

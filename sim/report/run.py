@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,16 +33,22 @@ class Run:
 
     @staticmethod
     def load(folder: Path, letter: str = "") -> Run:
-        """The evaluation in `folder`; its name begins with the letter, if any. Raises OutputError when it holds none."""
+        """The evaluation in `folder`; with a letter, the name also tells the folder. Raises OutputError when it holds none."""
         results, timings, stored = load_run(folder)
         header = {key: stored[key] for key in HEADER if key in stored}  # the figures are made anew: more episodes may have come since
-        summary = summarise(results, timings, header)
         found = {key: Witness.load(folder, key) for key in (str(result["episode_id"]) for result in results)}
-        name = str(summary.get("policy", "policy"))
+        name = str(header.get("policy", "policy"))
         return Run(
-            f"{letter}: {name}" if letter else name, folder, results, timings, summary,
+            f"{letter}: {name}, {folder.resolve().name}" if letter else name, folder, results, timings, summarise(results, timings, header),
             {key: witness for key, witness in found.items() if witness is not None},
         )  # fmt: skip
+
+    def only(self, ids: Collection[str]) -> Run:
+        """This run as if it had played these episodes only."""
+        results = [result for result in self.results if str(result["episode_id"]) in ids]
+        timings = [timing for timing in self.timings if str(timing["episode_id"]) in ids]
+        header = {key: self.summary[key] for key in HEADER if key in self.summary}
+        return Run(self.name, self.folder, results, timings, summarise(results, timings, header), self.witnesses)
 
     @cached_property
     def result_by_id(self) -> dict[str, Record]:

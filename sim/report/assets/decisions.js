@@ -42,7 +42,7 @@ function inspector(run, more, n) {
   const rows = DATA.labels.map((label, i) => el("tr", { class: i === action ? "on" : "" },
     el("td", {}, label), el("td", {}, el("i", { class: `k-${DATA.kinds[i]}`, style: `width:${p ? 100 * p[i] : i === action ? 100 : 0}%` })),
     el("td", { class: "num" }, p ? p[i].toFixed(3) : ""), el("td", { class: "soft" }, i === expert ? "◂ expert" : "")));
-  const stages = Object.entries(more.st ?? {}).map(([stage, values]) => `${stage} ${show(values[n])}`).join(", ");
+  const stages = Object.entries(more.st ?? {}).map(([stage, values]) => `${stage} ${values[n] ?? "–"}`).join(", ");
   return el("div", { class: "inspector" }, thumb(run, more, n, 2),
     el("div", { class: "chosen" },
       el("p", {}, el("b", {}, `Decision ${n + 1} of ${more.a.length}: ${actionName(action)}`), more.said[n] === undefined ? "" : ` — “${more.said[n]}”`),
