@@ -9,7 +9,7 @@ from html import escape
 
 from nvila_edge.navigation.actions import ACTIONS
 from sim.report import svg
-from sim.report.published import R2R, Published, benchmark_of, camera_text, differences, rows, sliding_text
+from sim.report.published import EPISODES, R2R, Published, benchmark_of, camera_text, differences, rows, sliding_text
 from sim.report.rates import Grouping
 from sim.report.run import LABELS, OUTCOMES, Run, class_of, outcome
 from sim.results import Record, number
@@ -71,7 +71,7 @@ def _published_row(row: Published, reasons: Sequence[str], shared: Sequence[str]
     return (
         f'<tr class="{"differs" if reasons else ""}"><td>{escape(row.system)}<small class="soft">{escape(row.source)}</small></td>'
         f"<td>{escape(row.sensors)}</td><td>{escape(row.camera or '–')}</td><td>{escape(row.sliding or '–')}</td>"
-        f"<td>{f'{row.turn_deg}°' if row.turn_deg else '–'}</td>{numbers}<td>{verdict}</td></tr>"
+        f"<td>{f'{row.turn_deg}°' if row.turn_deg else '–'}</td><td class='num'>{EPISODES[row.benchmark]:,}</td>{numbers}<td>{verdict}</td></tr>"
     )
 
 
@@ -89,12 +89,13 @@ def published_table(runs: Sequence[Run]) -> str:
         where = found or str(run.summary.get("dataset", "houses"))
         ours.append(
             f'<tr class="ours"><td>{escape(run.name)}<small class="soft">this run</small></td><td>one RGB camera</td>'
-            f"{''.join(f'<td>{escape(text)}</td>' for text in setting)}{''.join(_interval(run, key) for key in ('NE', 'OS', 'SR', 'SPL', 'nDTW'))}"
-            f"<td>{len(run.results):,} episodes of {escape(where)} {escape(str(run.summary.get('split', '')))}</td></tr>"
+            f"{''.join(f'<td>{escape(text)}</td>' for text in setting)}<td class='num'>{len(run.results):,}</td>"
+            f"{''.join(_interval(run, key) for key in ('NE', 'OS', 'SR', 'SPL', 'nDTW'))}"
+            f"<td>{escape(where)} {escape(str(run.summary.get('split', '')))}</td></tr>"
         )
     head = "".join(
         f"<th>{name}</th>"
-        for name in ("System", "Sensors", "Camera", "Sliding", "Turn", "NE m", "OS", "SR", "SPL", "nDTW", "Beside this run")
+        for name in ("System", "Sensors", "Camera", "Sliding", "Turn", "n", "NE m", "OS", "SR", "SPL", "nDTW", "Beside this run")
     )
     others = rows(found or R2R)
     each_run = [[differences(row, run.config, found, len(run.results)) for row in others] for run in runs]
