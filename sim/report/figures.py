@@ -164,6 +164,4 @@ def rejections(run: Run) -> str:
     listed = "".join(
         f"<tr><td>{escape(text[:120]) or '<i>nothing</i>'}</td><td class='num'>{count}</td></tr>" for text, count in texts.most_common(12)
     )
-    return (
-        f'<p>{sum(texts.values())} of {run.summary["decisions"]:,} decisions, in {hit} episodes.</p><table class="texts">{listed}</table>'
-    )
+    return f'<p>{sum(texts.values())} of {run.summary["decisions"]:,} decisions, in {hit} episode{"s" * (hit != 1)}.</p><table class="texts">{listed}</table>'

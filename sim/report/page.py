@@ -93,10 +93,11 @@ def _figures(runs: Sequence[Run]) -> str:
 
 
 def _charts(runs: Sequence[Run]) -> str:
+    known = any(result.get("rooms_entered") for result in runs[0].results)  # a house of our own has rooms; a scan does not tell
     doors = by_doorways([result for run in runs for result in run.results])
     panels = [
         _panel(BY_LENGTH.title, figures.success_chart(BY_LENGTH, runs), f"{BY_LENGTH.note}; n: episodes; whiskers: 95 %"),
-        _panel(doors.title, figures.success_chart(doors, runs), f"{doors.note}; n: episodes; whiskers: 95 %"),
+        _panel(doors.title, figures.success_chart(doors, runs) if known else "", f"{doors.note}; n: episodes; whiskers: 95 %"),
         _panel("Actions", figures.actions_chart(runs), "Share of decisions; the expert's on the same episodes, from their starts"),
         _panel("Success by what the instruction says", features_table(runs), "Dots: success rate; bands: 95 %"),
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nvila_edge.navigation.actions import ACTIONS, Stop, Turn
 from sim.decisions import Witness
-from sim.results import Record, load_run
+from sim.results import Record, load_run, stored_config
 from sim.summary import HEADER, summarise
 
 LABELS = tuple(
@@ -35,6 +35,9 @@ class Run:
     def load(folder: Path, letter: str = "") -> Run:
         """The evaluation in `folder`; with a letter, the name also tells the folder. Raises OutputError when it holds none."""
         results, timings, stored = load_run(folder)
+        if not stored:  # interrupted: what it was asked is known all the same
+            config = stored_config(folder)
+            stored = {"config": config, **{key: config[key] for key in ("policy", "dataset", "split", "seed") if key in config}}
         header = {key: stored[key] for key in HEADER if key in stored}  # the figures are made anew: more episodes may have come since
         found = {key: Witness.load(folder, key) for key in (str(result["episode_id"]) for result in results)}
         name = str(header.get("policy", "policy"))
@@ -62,7 +65,7 @@ class Run:
 
     @property
     def config(self) -> Record:
-        """What the figures depend on; {} for a run that did not get to its end."""
+        """What the figures depend on; {} for a folder that does not say."""
         return self.summary.get("config", {})
 
 

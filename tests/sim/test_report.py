@@ -223,7 +223,10 @@ def test_an_interrupted_run_can_be_reported_too(tmp_path: Path) -> None:
     out = run(tmp_path / "a", [result(1, True)])
     (out / "summary.json").unlink()
     (out / "timings.jsonl").unlink()
-    assert "100.0" in parsed(build_report(out)).text
+    config = {"policy": "forward", "split": "val_unseen", "turn_deg": 15}
+    (out / "run.json").write_text(json.dumps({"config": config, "commits": []}))
+    text = parsed(build_report(out)).text
+    assert "100.0" in text and "forward on  val_unseen" in text and "15°" in text
 
 
 def test_a_folder_without_an_evaluation_is_named(tmp_path: Path) -> None:
