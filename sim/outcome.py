@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from agents.events import Decided, Ended
+from sim.decisions import DecisionLog
 from sim.env import HouseEnv
 from sim.episodes import Episode, GroundTruth
 from sim.geometry import Pose
@@ -28,8 +29,8 @@ class EpisodeError(RuntimeError):
 class EpisodeRecord:
     """What the loop's events leave behind."""
 
-    def __init__(self, env: HouseEnv) -> None:
-        self.env = env
+    def __init__(self, env: HouseEnv, log: DecisionLog) -> None:
+        self.env, self.log = env, log
         self.poses: list[Pose] = [env.pose]
         self.owners: list[int] = []  # the decision behind each primitive
         self.shown: list[Shown] = []
@@ -40,6 +41,7 @@ class EpisodeRecord:
 
     def decided(self, event: Decided) -> None:
         decision = event.decision
+        self.log.decided(event, self.env.pose)
         self.latency_ms.append(event.latency_ms)
         for stage, value in decision.timing_ms.items():
             self._stages_ms[stage] = self._stages_ms.get(stage, 0.0) + value

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 RESULTS, TIMINGS, SUMMARY, RUN, REPORT = "results.jsonl", "timings.jsonl", "summary.json", "run.json", "report.html"
-VIDEOS, MAPS, LOCK = "videos", "maps", ".lock"
+VIDEOS, MAPS, DECISIONS, FRAMES, LOCK = "videos", "maps", "decisions", "frames", ".lock"
 Record = dict[str, Any]
 
 
@@ -264,7 +264,8 @@ def clear_run(out: Path) -> None:
             raise OutputError(f"another evaluation is writing to {out}; wait for it or choose another --out") from error
         for name in (RESULTS, TIMINGS, SUMMARY, RUN, REPORT):
             (out / name).unlink(missing_ok=True)
-        for made in (*(out / VIDEOS).glob("*.mp4*"), *(out / MAPS).glob("*.jpg"), *(out / MAPS).glob("*.json")):
+        patterns = ((VIDEOS, "*.mp4*"), (MAPS, "*.jpg"), (MAPS, "*.json"), (DECISIONS, "*.json*"), (FRAMES, "*.jpg*"))
+        for made in [made for folder, pattern in patterns for made in (out / folder).glob(pattern)]:
             made.unlink()
 
 

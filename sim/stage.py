@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.events import Decided, Ended, Executed, ServerLost
+from agents.events import Captured, Decided, Ended, Executed, ServerLost
 from agents.guard import SIMULATION
 from agents.loop import Loop, LoopConfig
 from agents.policy import Policy
@@ -23,6 +23,7 @@ from nvila_edge.navigation.actions import Action, Primitive
 from nvila_edge.navigation.agent_profiles import CameraSetup, agent_profile
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.link import Link, LocalLink
+from sim.decisions import DecisionLog
 from sim.env import HouseEnv
 from sim.episodes import Dataset, Episode, load_split
 from sim.expert import Expert
@@ -152,7 +153,8 @@ class Stage:
             return None
         env = HouseEnv(house, navmesh, self._camera_renderer, self.agent.steps.turn_deg)
         check_house(episode, env.reset(episode.start), navmesh)
-        record = EpisodeRecord(env)
+        expert = Expert(env.navmesh, np.array(episode.goal))
+        record = EpisodeRecord(env, DecisionLog(expert.action, looks=self._client is not None and not self.setup.black))
         camera = TimedCamera(DarkCamera(self.agent.camera) if self.setup.black or self._client is None else env)
         loop = Loop(self._policy(episode, env), camera, env, self._link, self._loop_config, self._forced(episode, env))
         loop.left = self._left
@@ -166,6 +168,7 @@ class Stage:
             "episode_id": episode_id, "wall_s": round(time.monotonic() - started, 3), "render_s": round(camera.seconds, 3),
             "latency_ms": [round(value, 2) for value in record.latency_ms], "stages_ms": record.stages(),
         }  # fmt: skip
+        record.log.save(Path(self.setup.out), episode_id)
         self._save_map(house)
         return Played(result, timing)
 
@@ -201,6 +204,8 @@ class Stage:
             raise Interrupted(f"no server answers at {self.setup.address}")
         for event in loop.run(instruction, episode_id):
             match event:
+                case Captured(frame):
+                    record.log.captured(frame.rgb)
                 case Decided():
                     record.decided(event)
                     on_decision(len(record.env.actions), event)

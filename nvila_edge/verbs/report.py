@@ -11,7 +11,7 @@ from tyro.conf import Positional
 
 @dataclass(frozen=True)
 class Report:
-    """Write report.html of an evaluation anew, or beside a second one with paired tests."""
+    """Write report.html of an evaluation anew (figures, maps, frames, every decision), or beside a second one with paired tests."""
 
     example: ClassVar[str] = "nvila-edge report runs/eval"
     out: Positional[Path]

@@ -166,6 +166,10 @@ def test_numbers_that_are_not_finite_become_words_and_come_back() -> None:
 def test_clearing_removes_the_evaluation_and_nothing_else(tmp_path: Path) -> None:
     write(tmp_path, [1])
     (tmp_path / "mine.txt").write_text("keep")
+    for made in ("decisions/1.json", "frames/1.jpg", "frames/mine.txt"):
+        (tmp_path / made).parent.mkdir(exist_ok=True)
+        (tmp_path / made).write_text("x")
     clear_run(tmp_path)
     assert not (tmp_path / RESULTS).exists() and (tmp_path / "mine.txt").read_text() == "keep"
+    assert sorted(path.name for folder in ("decisions", "frames") for path in (tmp_path / folder).iterdir()) == ["mine.txt"]
     assert read_lines(tmp_path / RESULTS) == ([], 0)
