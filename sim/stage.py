@@ -18,16 +18,17 @@ from agents.guard import SIMULATION
 from agents.loop import Loop, LoopConfig
 from agents.policy import Policy, RemotePolicy
 from agents.protocols import Camera, Frame
+from nvila_edge.navigation.profiles import checked_instruction
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.link import Link, LocalLink
 from sim.env import HouseEnv
-from sim.episodes import Dataset, Episode, load_split
+from sim.episodes import Choice, Dataset, Episode, load_usable
 from sim.expert import Expert
 from sim.houses.house import House
 from sim.houses.library import HouseLibrary, scene_name
 from sim.maps import HouseMap, draw_map
 from sim.navmesh import NavMesh
-from sim.outcome import EpisodeError, EpisodeRecord, check_house, episode_result
+from sim.outcome import EpisodeError, EpisodeRecord, LeftOut, check_house, episode_result
 from sim.policies import ForwardPolicy, OraclePolicy, RandomPolicy
 from sim.renderer import CAMERA_PX, Renderer
 from sim.results import MAPS, VIDEOS, Record, video_name
@@ -57,6 +58,8 @@ class StageSetup:
     address: str = ""
     expert_counts: tuple[int, ...] = ()
     stop_after: int = 0
+    role: str = ""
+    languages: tuple[str, ...] = ()
 
     @staticmethod
     def from_json(content: Record) -> StageSetup:
@@ -107,7 +110,7 @@ class Stage:
 
     def __init__(self, setup: StageSetup) -> None:
         self.setup = setup
-        self.dataset: Dataset = load_split(Path(setup.dataset), setup.split)
+        self.dataset: Dataset = load_usable(Path(setup.dataset), setup.split, Choice(setup.role, setup.languages))
         self.episodes = {episode.episode_id: episode for episode in self.dataset.episodes}
         self._houses = HouseLibrary(2)
         self._exit = ExitStack()
@@ -120,16 +123,11 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         self._exit.close()
 
-    def play(self, episode_id: str, on_decision: OnDecision) -> Played | None:
-        """Play one episode; None when it is left out (no other instruction fits). Raises Interrupted or EpisodeError."""
+    def play(self, episode_id: str, on_decision: OnDecision) -> Played:
+        """Play one episode. Raises LeftOut when it cannot be played as the dataset has it, Interrupted or EpisodeError."""
         started = time.monotonic()
         episode = self.episodes[episode_id]
-        house, navmesh = self._houses[scene_name(episode.scene_id)]
-        instruction = self._instruction(episode, navmesh) if self.setup.swapped else episode.instruction
-        if instruction is None:
-            return None
-        env = HouseEnv(house, navmesh, self._camera_renderer)
-        check_house(episode, env.reset(episode.start), navmesh)
+        house, navmesh, env, instruction = self._prepared(episode)
         record = EpisodeRecord(env)
         camera = TimedCamera(DarkCamera() if self.setup.black or self._client is None else env)
         self._follow(Loop(self._policy(episode, env), camera, env, self._link, _CONFIG), instruction, episode_id, record, on_decision)
@@ -143,6 +141,18 @@ class Stage:
         }  # fmt: skip
         self._save_map(house)
         return Played(result, timing)
+
+    def _prepared(self, episode: Episode) -> tuple[House, NavMesh, HouseEnv, str]:
+        """The episode's house, the agent at its start, and what it is told. Raises LeftOut."""
+        try:
+            house, navmesh = self._houses[scene_name(episode.scene_id)]
+            instruction = checked_instruction(self._instruction(episode, navmesh) if self.setup.swapped else episode.instruction)
+            env = HouseEnv(house, navmesh, self._camera_renderer)
+            start = env.reset(episode.start)
+        except ValueError as error:
+            raise LeftOut(str(error)) from error
+        check_house(episode, start, navmesh)
+        return house, navmesh, env, instruction
 
     @property
     def _link(self) -> Link:
@@ -182,8 +192,8 @@ class Stage:
                 case _:
                     pass
 
-    def _instruction(self, episode: Episode, navmesh: NavMesh) -> str | None:
-        """Of another episode of the house whose goal is 5 m away or more; drawn from the seed and the id alone."""
+    def _instruction(self, episode: Episode, navmesh: NavMesh) -> str:
+        """Of another episode of the house whose goal is 5 m away or more; drawn from the seed and the id alone. Raises LeftOut without one."""
         others = [
             other for other in self.dataset.episodes
             if other.scene_id == episode.scene_id and other.episode_id != episode.episode_id and other.instruction != episode.instruction
@@ -191,7 +201,7 @@ class Stage:
         distances = navmesh.distances_to(np.array(episode.goal))
         fitting = [other for other in others if SWAP_M <= distances.distance(np.array(other.goal)) < math.inf]
         if not fitting:
-            return None
+            raise LeftOut(f"no other instruction fits: no other goal in its house is {SWAP_M:g} m or more away")
         rng = np.random.default_rng(np.random.SeedSequence([self.setup.seed, zlib.crc32(episode.episode_id.encode())]))
         return sorted(fitting, key=lambda other: other.episode_id)[int(rng.integers(len(fitting)))].instruction
 

@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 
+from sim.aggregate import OURS
 from sim.maps import HouseMap
 from sim.report import compare, episodes, figures
 from sim.report.figures import Run
-from sim.results import MAPS, REPORT, load_run, write_atomic
+from sim.results import MAPS, REPORT, Record, load_run, number, write_atomic
 from sim.summary import HEADER, summarise
 
 
-def build_report(out: Path, other: Path | None = None) -> Path:
+def build_report(out: Path, other: Path | None = None, rule: str = OURS) -> Path:
     """Write `out/report.html` from the files of the evaluation in `out`, beside those of `other` when given; returns its path.
 
-    Raises OutputError when a folder holds no evaluation or cannot be written, ValueError when two runs share no episode.
+    Means follow `rule` (sim/aggregate.py). Raises OutputError when a folder holds no evaluation or cannot be written, ValueError when two runs
+    share no episode and for an unknown rule.
     """
-    first = _load(out, "policy")
-    second = _load(other, "policy") if other is not None else None
+    first = _load(out, "policy", rule)
+    second = _load(other, "policy", rule) if other is not None else None
     if second is not None:
         first, second = _renamed(first, "A"), _renamed(second, "B")
     names = sorted({episodes.scene_name(result["scene_id"]) for result in first.results})
     loaded = {name: HouseMap.load(out / MAPS, name) for name in names}
     maps = {name: house_map for name, house_map in loaded.items() if house_map is not None}
-    page = _page(first, second, maps, out)
+    page = _page(first, second, maps, out, rule)
     write_atomic(out / REPORT, page.encode())
     return out / REPORT
 
 
-def _load(out: Path, name: str) -> Run:
+def _load(out: Path, name: str, rule: str) -> Run:
     results, timings, summary = load_run(out)
     header = {key: summary[key] for key in HEADER if key in summary}  # the figures are made anew: more episodes may have come since
-    return Run(name, results, timings, summarise(results, timings, header))
+    return Run(name, results, timings, summarise(results, timings, header, rule))
 
 
 def _renamed(run: Run, letter: str) -> Run:
@@ -80,21 +83,41 @@ def _legend() -> str:
     return f'<ul class="legend">{entries}</ul>'
 
 
-def _page(run: Run, other: Run | None, maps: dict[str, HouseMap], folder: Path) -> str:
+def _oddities(summary: Record, rule: str) -> str:
+    """What was left out or has figures that are not finite, by name, and what each aggregation rule makes of it; "" when nothing is odd."""
+    parts = [
+        _named(f"{len(episodes)} episodes {what}", episodes)
+        for what, episodes in (
+            ("were left out", summary.get("left_out_episodes", [])),
+            ("have figures that are not finite", summary["non_finite_episodes"]),
+        )
+        if episodes
+    ]
+    if "aggregates" in summary:
+        rows = "".join(
+            f"<tr><td>{name}{' (shown)' * (name == rule)}</td><td>{number(means['NE']):.2f} m</td><td>{number(means['SPL']):.2f} %</td></tr>"
+            for name, means in summary["aggregates"].items()
+        )
+        parts.append(f"<table><tr><th>rule for values that are not finite</th><th>NE</th><th>SPL</th></tr>{rows}</table>")
+    return f'<section class="panel wide">{"".join(parts)}</section>' if parts else ""
+
+
+def _named(title: str, episodes: Sequence[Record]) -> str:
+    items = "".join(f"<li>episode {escape(str(entry['episode_id']))}: {escape(entry['reason'])}</li>" for entry in episodes)
+    return f"<details><summary>{escape(title)}</summary><ul>{items}</ul></details>"
+
+
+def _page(run: Run, other: Run | None, maps: dict[str, HouseMap], folder: Path, rule: str) -> str:
     summary = run.summary
     assets = files("sim.report") / "assets"
     title = f"{summary.get('policy', 'evaluation')} on {summary.get('dataset', '')} {summary.get('split', '')}".strip()
-    left_out = f" {summary['left_out']} episodes were left out: no other instruction fits." if summary.get("left_out") else ""
-    sub = f"{summary['episodes']} episodes in {len({r['scene_id'] for r in run.results})} houses, seed {summary.get('seed', '')}.{left_out}"
-    non_finite = (
-        f" {summary['non_finite']} episodes have values that are not finite; means leave them out." if summary["non_finite"] else ""
-    )
+    sub = f"{summary['episodes']} episodes in {len({r['scene_id'] for r in run.results})} houses, seed {summary.get('seed', '')}."
     others = {str(result["episode_id"]): result for result in other.results} if other is not None else {}
     config = escape(json.dumps(summary.get("config", {}), indent=2, ensure_ascii=False))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{(assets / 'style.css').read_text()}</style></head><body>{episodes.symbols(maps)}<main>"
-        f'<header><h1>{escape(title)}</h1><p class="soft">{escape(sub + non_finite)}</p></header>'
+        f'<header><h1>{escape(title)}</h1><p class="soft">{escape(sub)}</p></header>{_oddities(summary, rule)}'
         f"{figures.cards(run) if other is None else _comparison(run, other)}{_charts(run, other)}"
         f"<h2>Episodes</h2>{_legend()}"
         f"{episodes.table(run.results, maps, folder, others)}"

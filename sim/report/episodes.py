@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -97,7 +98,7 @@ def row(result: Record, maps: dict[str, HouseMap], folder: Path, other: Record |
     second = f'<span class="badge b-{outcome_class(other)}">B: {escape(outcome(other))}</span>' if other else ""
     text = f"{episode_id} {result['scene_id']} {result['instruction']}".lower()
     keys = {"ne": "distance_to_goal", "length": "shortest_path_length", "spl": "spl"}
-    data = "".join(f' data-{key}="{number(result[field]):.4f}"' for key, field in keys.items())
+    data = "".join(f' data-{key}="{_sortable(number(result[field])):.4f}"' for key, field in keys.items())
     return (
         f'<article class="episode" data-outcome="{css}" data-text="{escape(text)}"{data}>'
         f'{map_svg(result, maps)}<div class="tell"><div class="head"><span class="badge b-{css}">{escape(kind)}</span>{second}'
@@ -105,6 +106,11 @@ def row(result: Record, maps: dict[str, HouseMap], folder: Path, other: Record |
         f'<p class="instruction">{escape(result["instruction"])}</p>{decision_strip(result)}'
         f'<p class="soft facts">{" · ".join(facts)}</p></div></article>'
     )
+
+
+def _sortable(value: float) -> float:
+    """Scripts cannot compare "inf" and "nan": the first sorts above everything, the second below."""
+    return value if math.isfinite(value) else 1e9 if value > 0 else -1.0
 
 
 def table(results: Sequence[Record], maps: dict[str, HouseMap], folder: Path, others: dict[str, Record]) -> str:
