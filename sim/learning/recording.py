@@ -128,8 +128,8 @@ class Taught:
 
 
 @dataclass
-class _Tape:
-    """What is recorded of an episode while it runs."""
+class Tape:
+    """What is recorded of an episode while it runs: as in Rollout, and the frames as JPEG."""
 
     frames: list[bytes] = field(default_factory=list)
     poses: list[tuple[float, ...]] = field(default_factory=list)
@@ -143,17 +143,17 @@ class Recorder:
 
     def __init__(self, task: RecordTask, house: House, navmesh: NavMesh, renderer: Renderer, client: Client | None) -> None:
         self._task, self._client = task, client
-        self._env = HouseEnv(house, navmesh, renderer)
+        self.env = HouseEnv(house, navmesh, renderer)
 
     def record(self, episode: Episode, video_id: str) -> tuple[Rollout, list[bytes]]:
         """The roll-out and its frames as JPEG, one per primitive. Raises RecordingError when the server fails."""
-        task, env = self._task, self._env
+        task, env = self._task, self.env
         env.reset(episode.start)
         expert = Expert(env.navmesh, np.array(episode.goal))
         rng = np.random.default_rng(np.random.SeedSequence([task.seed, int(video_id)]))
         policy = RemotePolicy(self._client, PATIENCE_S) if self._client is not None else None
         taught = Taught(policy, expert, env, task.expert_share if task.source == "dagger" else 0.0, task.source == "dagger", rng)
-        tape = self._follow(taught, expert, episode, video_id)
+        tape = self.follow(taught, expert, episode.instruction, video_id)
         left_m = expert.distance_m(env.pose)
         success = tape.ended == "stop" and left_m < SUCCESS_M
         rollout = Rollout(
@@ -161,20 +161,22 @@ class Recorder:
         )
         return rollout, tape.frames
 
-    def _follow(self, taught: Taught, expert: Expert, episode: Episode, video_id: str) -> _Tape:
-        tape, lesson, env = _Tape(), Lesson(), self._env
+    def follow(self, taught: Taught, expert: Expert, instruction: str, video_id: str) -> Tape:
+        """Run one episode from where the agent stands. A lesson of dagger ends when it is lost. Raises RecordingError."""
+        tape, lesson, env = Tape(), Lesson(), self.env
         link: Link = self._client or LocalLink()
         if not link.wait_alive(PATIENCE_S):
             raise RecordingError(f"no server answers at {self._task.address}; what is recorded stays: give the same command again")
         seen, pose, action = b"", env.pose, None
-        for event in Loop(taught, env, env, link, _STEPS).run(episode.instruction, video_id):
+        for event in Loop(taught, env, env, link, _STEPS).run(instruction, video_id):
             match event:
                 case Captured():
-                    if action is not None and self._task.source == "dagger" and lesson.is_lost(action, expert.distance_m(env.pose)):
-                        break
                     seen, pose = encode_jpeg(event.frame.rgb), env.pose
                 case Decided(decision=decision):
-                    lesson.decided(expert.distance_m(env.pose))
+                    left_m = expert.distance_m(env.pose)
+                    if self._task.source == "dagger" and action is not None and lesson.is_lost(action, left_m):
+                        break  # after the whole action; what was just decided is not carried out
+                    lesson.decided(left_m)
                     action = decision.action
                     self._mark(tape, taught.wanted[-1], action)
                 case Executed(primitive=primitive):
@@ -188,7 +190,7 @@ class Recorder:
         tape.decisions = [mark for mark in tape.decisions if mark[0] < len(tape.frames)]  # what was rejected shows in no frame
         return tape
 
-    def _mark(self, tape: _Tape, wanted: Action, done: Action | None) -> None:
+    def _mark(self, tape: Tape, wanted: Action, done: Action | None) -> None:
         label = done if self._task.source == "policy" else wanted
         if label in ACTIONS and done in ACTIONS:
             tape.decisions.append((len(tape.frames), ACTIONS.index(label), ACTIONS.index(done)))

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nvila_edge.navigation.actions import ACTIONS, SENTENCES, Forward, Primitive, Stop, Turn, primitives
+from nvila_edge.navigation.actions import ACTIONS, SENTENCES, Action, Forward, Primitive, Stop, Turn, primitives
 from nvila_edge.navigation.decision import Decision
 from nvila_edge.training.layouts import ANNOTATIONS, open_samples
 from sim.dataset import ground_truth, house_episodes
@@ -23,7 +23,8 @@ from sim.expert import Expert
 from sim.geometry import Pose
 from sim.houses.library import HouseLibrary
 from sim.learning.collect import SUMMARY, CollectOptions, collect
-from sim.learning.recording import Rollout, Taught, load_rollouts, rollouts_file
+from sim.learning.recording import Recorder, RecordTask, Rollout, Taught, load_rollouts, rollouts_file
+from sim.lesson import Lesson
 from sim.navmesh import NavMesh
 from sim.results import OutputError
 from tests.sim.toy import two_rooms
@@ -183,7 +184,7 @@ def test_lerobots_files_are_as_its_format_says(collected: Path, lerobot: Path) -
 class Stubborn:
     """A policy that always says the same, and remembers what it was told."""
 
-    def __init__(self, action: Forward | Stop | None) -> None:
+    def __init__(self, action: Action | None) -> None:
         self.action, self.told = action, []
 
     def reset(self, instruction: str, episode_id: str) -> None:
@@ -221,6 +222,41 @@ def test_the_experts_share_is_how_often_it_drives() -> None:
     lesson = taught(Forward(25), 0.25, corrects=True)
     took_over = sum(lesson.decide().action != Forward(25) for _ in range(400))
     assert 70 < took_over < 130 and len(lesson.wanted) == 400  # 100 expected, 3.5 standard deviations
+
+
+class BlackRenderer:
+    """Shows nothing, quickly."""
+
+    def show(self, house: object) -> None:
+        pass
+
+    def rgb(self, pose: Pose) -> np.ndarray:
+        return np.zeros((8, 8, 3), np.uint8)
+
+
+@pytest.mark.parametrize(("source", "decisions", "ended"), [("dagger", 8, "lost"), ("policy", 167, "limit")])
+def test_a_lesson_ends_after_turning_all_the_way_round_and_a_policys_roll_out_does_not(source: str, decisions: int, ended: str) -> None:
+    house = two_rooms()
+    navmesh = NavMesh.from_triangles(house.triangle_soup)
+    task = RecordTask("toy", "", "", 1, 1, "train", 0, source, "", 0.0)
+    recorder = Recorder(task, house, navmesh, BlackRenderer(), None)  # type: ignore[arg-type]
+    recorder.env.reset(Pose((-2.0, 0.0, 0.0), np.pi / 2))
+    expert = Expert(navmesh, np.array([2.0, 0.0, 0.0]))
+    lesson = Taught(Stubborn(Turn(45)), expert, recorder.env, 0.0, source == "dagger", np.random.default_rng(0))  # type: ignore[arg-type]
+    tape = recorder.follow(lesson, expert, "Turn round.", "1")
+    assert (len(tape.decisions), tape.ended) == (decisions, ended)  # 8 x 45 degrees; 500 primitives of 15
+    assert len(tape.frames) == len(tape.primitives) == min(500, 3 * decisions)
+    turn = ACTIONS.index(Turn(45))
+    assert {done for _, _, done in tape.decisions} == {turn}
+    labels = {label for _, label, _ in tape.decisions}
+    assert labels == {turn} if source == "policy" else ACTIONS.index(Forward(75)) in labels
+
+
+def test_a_lesson_is_lost_when_it_strays_from_where_it_had_come() -> None:
+    lesson = Lesson()
+    for distance_m in (6.0, 4.0, 5.0):
+        lesson.decided(distance_m)
+    assert not lesson.is_lost(Forward(25), 6.4) and lesson.is_lost(Forward(25), 6.6)
 
 
 def test_figures_that_are_not_finite_survive_the_file(tmp_path: Path) -> None:
