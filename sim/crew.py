@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from nvila_edge.serving.process import FREE_PORT, ServerProcess
-from sim.episodes import Episode
+from sim.episodes import Episode, Fault
 from sim.results import Record, RunFolder
 from sim.stage import StageSetup
 from sim.workers import Worker, WorkerDied
@@ -70,6 +70,7 @@ class Crew:
         self._workers: list[Worker] = []
         self._by_id = {episode.episode_id: episode for episode in episodes}
         self._waiting = deque(episodes)
+        self.left_out: list[Fault] = []
 
     def __enter__(self) -> Crew:
         return self
@@ -80,29 +81,28 @@ class Crew:
         if self._server is not None:
             self._server.stop()
 
-    def work(self, workers: int) -> int:
-        """Play all the episodes in so many processes; returns how many were left out. Raises EvaluationError when it cannot go on."""
-        open_, left_out = len(self._waiting), 0
+    def work(self, workers: int) -> tuple[Fault, ...]:
+        """Play all the episodes in so many processes; returns those that were left out. Raises EvaluationError when it cannot go on."""
+        open_ = len(self._waiting)
         self._workers = [Worker(setup=self._setup) for _ in range(workers)]
         with selectors.DefaultSelector() as selector:
             for worker in self._workers:
                 selector.register(worker.fd, selectors.EVENT_READ, worker)
             while open_:
                 for key, _ in selector.select(timeout=0.2):
-                    ended, out = self._listen(key.data, selector)
-                    open_, left_out = open_ - ended, left_out + out
+                    open_ -= self._listen(key.data, selector)
                 self._replace_silent(selector)
                 self._keep_server()
-        return left_out
+        return tuple(self.left_out)
 
-    def _listen(self, worker: Worker, selector: selectors.BaseSelector) -> tuple[int, int]:
-        """What a worker has to say; returns how many episodes ended with it, and how many of them were left out."""
-        ended = out = 0
+    def _listen(self, worker: Worker, selector: selectors.BaseSelector) -> int:
+        """What a worker has to say; returns how many episodes ended with it."""
+        ended = 0
         try:
             messages = worker.receive()
         except WorkerDied as death:
             self._replace(worker, selector, str(death))
-            return 0, 0
+            return 0
         for message in messages:
             match message["type"]:
                 case "ready":
@@ -117,15 +117,18 @@ class Crew:
                 case "failed":
                     raise EvaluationError(message["message"])
                 case "played" | "left_out":
-                    ended, out = ended + 1, out + (message["type"] == "left_out")
+                    ended += 1
                     self._finished(worker, message)
             worker.episode = ""
             self._occupy(worker)
-        return ended, out
+        return ended
 
     def _finished(self, worker: Worker, message: Record) -> None:
         if message["type"] == "played":
             self._run.add(message["result"], message["timing"])
+        else:
+            self.left_out.append(Fault(worker.episode, message["reason"]))
+            self._reporter.note(f"episode {worker.episode} is left out: {message['reason']}")
         self._failures.clear()
         self._reporter.finished(self._by_id[worker.episode], message.get("result"))
 

@@ -17,14 +17,14 @@ from nvila_edge.engines.spec import spec_of_checkpoint
 from nvila_edge.navigation.agent_profiles import OURS, AgentProfile, agent_profile, check_prompt
 from nvila_edge.serving.process import ServerProcess, start_server
 from nvila_edge.shipped import BUNDLE, DATASET
-from sim.crew import Crew, Reporter
+from sim.crew import Crew, EvaluationError, Reporter
 from sim.early_failure import Watched
 from sim.env import FORWARD_M
-from sim.episodes import Dataset, Episode, load_split, split_file
+from sim.episodes import Choice, Dataset, Episode, Fault, load_usable, split_file
 from sim.metrics import SUCCESS_M
 from sim.policies import expert_histogram, median_steps
 from sim.report import build_report
-from sim.results import Record, RunFolder, in_order
+from sim.results import Record, RunFolder, in_order, sort_key
 from sim.stage import StageSetup
 from sim.summary import summarise
 
@@ -34,7 +34,7 @@ POLICIES = ("engine", "oracle", "random", "forward")
 @dataclass(frozen=True)
 class EvalOptions:
     """What `nvila-edge eval` was asked. `episodes` None is all of them; `bundle` None is the built-in one; `agent` None is the one that the bundle is
-    meant for; `max_rejections` is the share of the first episodes' decisions that may be no action."""
+    meant for; `max_rejections` is the share of the first episodes' decisions that may be no action; `languages` with commas between."""
 
     out: Path
     policy: Literal["engine", "oracle", "random", "forward"] = "engine"
@@ -51,6 +51,8 @@ class EvalOptions:
     videos: int = 5
     env: Literal["house"] = "house"
     demo: bool = False  # a demonstration: its folder may be replaced by the next one
+    role: Literal["", "guide", "follower"] = ""
+    languages: str = ""
 
 
 def spread(episodes: Sequence[Episode], count: int | None) -> tuple[Episode, ...]:
@@ -90,6 +92,7 @@ class _Task:
     dataset: Dataset
     episodes: tuple[Episode, ...]
     agent: AgentProfile
+    faults: tuple[Fault, ...]
     config: Record
 
 
@@ -104,28 +107,26 @@ def _resolve(options: EvalOptions) -> _Task:
         raise ValueError(f"--policy {options.policy!r}: one of {', '.join(POLICIES)}")
     if options.policy == "engine" and not (bundle / "manifest.json").exists() and not (bundle / "config.json").exists():
         raise ValueError(f"{bundle} is no bundle: it has no manifest.json; make one with `nvila-edge export CKPT {bundle}`")
-    agent = _agent(options, bundle)
-    dataset = load_split(folder, options.split)
-    episodes = spread(dataset.episodes, options.episodes)
-    if not episodes:
-        raise ValueError(f"the split {options.split} of {folder} has no episodes")
-    for episode in episodes:
-        _ = episode.goal  # a test split is refused here, by name
+    agent, choice = _agent(options, bundle), _choice(options)
+    dataset = load_usable(folder, options.split, choice)
+    episodes, faults = _with_goals(dataset, f"the split {options.split} of {folder}")
+    episodes = spread(episodes, options.episodes)
     config: Record = {
         "env": options.env, "dataset": options.dataset if options.dataset == "builtin" else folder.resolve().name,
-        "dataset_sha256": _sha256(split_file(folder, options.split), split_file(folder, options.split, ground_truth=True)),
+        "dataset_sha256": _sha256(*(split_file(folder, options.split, truth, choice.role) for truth in (False, True))),
         "split": options.split, "policy": options.policy, "episodes": len(episodes), "seed": options.seed,
         "instructions": options.instructions, "frames": options.frames, "max_steps": agent.max_steps, "success_distance_m": SUCCESS_M,
         "camera": {
             "width": agent.camera.width_px, "height": agent.camera.height_px, "hfov_deg": agent.camera.hfov_deg, "height_m": agent.camera.height_m,
         },
         "forward_m": FORWARD_M, "turn_deg": agent.steps.turn_deg, "sliding": True, **({"demo": True} if options.demo else {}),
+        **({"role": choice.role} if choice.role else {}), **({"languages": list(choice.languages)} if choice.languages else {}),
     }  # fmt: skip
     if options.policy == "engine":
         files = [bundle / "manifest.json"] if _is_bundle(bundle) else sorted(file for file in bundle.rglob("*") if file.is_file())
         config["bundle_sha256"] = _sha256(*files)
         config["agent"] = asdict(agent)
-    return _Task(folder, bundle, dataset, episodes, agent, config)
+    return _Task(folder, bundle, dataset, episodes, agent, faults, config)
 
 
 def _agent(options: EvalOptions, bundle: Path) -> AgentProfile:
@@ -140,6 +141,22 @@ def _agent(options: EvalOptions, bundle: Path) -> AgentProfile:
     if agent.leaks_queue and options.workers > 1:
         raise ValueError(f"--workers {options.workers}: what the agent {agent.name!r} does depends on the episode before; give --workers 1")
     return agent
+
+
+def _choice(options: EvalOptions) -> Choice:
+    return Choice(options.role, tuple(sorted({name.strip() for name in options.languages.split(",")} - {""})))
+
+
+def _with_goals(dataset: Dataset, name: str) -> tuple[tuple[Episode, ...], tuple[Fault, ...]]:
+    """The episodes that can be judged, and the dataset's faults with those that have no goal. Raises ValueError when there are none."""
+    episodes = tuple(episode for episode in dataset.episodes if episode.goals)
+    if dataset.episodes and not episodes:
+        _ = dataset.episodes[0].goal  # a test split is refused here
+    if not episodes:
+        first = f"; the first: {dataset.faults[0].reason}" if dataset.faults else ""
+        raise ValueError(f"{name} has no episodes that can be used ({len(dataset.faults)} that cannot{first})")
+    aimless = tuple(Fault(episode.episode_id, "it has no goal") for episode in dataset.episodes if not episode.goals)
+    return episodes, dataset.faults + aimless
 
 
 def _is_bundle(folder: Path) -> bool:
@@ -158,7 +175,7 @@ def _stage_setup(options: EvalOptions, task: _Task) -> StageSetup:
         swapped=options.instructions == "swapped", black=options.frames == "black", out=str(options.out),
         videos=tuple(episode.episode_id for episode in task.episodes[: options.videos]),
         expert_counts=tuple(expert_histogram(truths)) if blind else (), stop_after=median_steps(truths) if blind else 0,
-        agent=task.agent.name,
+        agent=task.agent.name, role=options.role, languages=_choice(options).languages,
     )  # fmt: skip
 
 
@@ -171,6 +188,10 @@ def check(options: EvalOptions) -> None:
     if options.policy == "engine" and _is_bundle(task.bundle):
         read_manifest(task.bundle)
     Renderer(16, 16).close()
+
+
+def _by_id(fault: Record) -> tuple[tuple[int, int, str], str]:
+    return sort_key(fault), fault["reason"]
 
 
 def evaluate(options: EvalOptions, reporter: Reporter) -> Record:
@@ -190,13 +211,16 @@ def evaluate(options: EvalOptions, reporter: Reporter) -> Record:
         if options.policy == "engine":
             reporter = Watched(reporter, task.agent, options.max_rejections, run.results.values())
         reporter.begin(len(task.episodes), len(run.results))
-        left_out = 0
+        left_out = task.faults
         if waiting:
             serve = partial(_serve, task.bundle) if options.policy == "engine" else None
             crew = stack.enter_context(Crew(waiting, _stage_setup(options, task), serve, run, reporter))
-            left_out = crew.work(min(options.workers, len(waiting)))
+            left_out += crew.work(min(options.workers, len(waiting)))
+        if not run.results:
+            raise EvaluationError(f"none of {len(task.episodes)} episodes could be played; the first: {left_out[len(task.faults)].reason}")
         header = {
-            "policy": options.policy, "dataset": task.config["dataset"], "split": options.split, "seed": options.seed, "left_out": left_out,
+            "policy": options.policy, "dataset": task.config["dataset"], "split": options.split, "seed": options.seed,
+            "left_out": len(left_out), "left_out_episodes": sorted((vars(fault) for fault in left_out), key=_by_id),
             "config": task.config, "commit": ", ".join(run.commits),
         }  # fmt: skip
         summary = summarise(in_order(run.results.values()), in_order(run.timings.values()), header)

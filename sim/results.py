@@ -240,7 +240,15 @@ def _same_config(out: Path, stored: Record, wanted: Record) -> None:
         return
     different = [key for key in sorted(stored.keys() | wanted.keys()) if stored.get(key) != wanted.get(key)]
     changes = ", ".join(f"{key} {stored.get(key)!r} there, {wanted.get(key)!r} now" for key in different)
-    raise OutputError(f"{out} holds an evaluation with another configuration ({changes}); choose another --out or remove that folder")
+    raise OutputError(f"{out} was begun with another configuration ({changes}); choose another --out or remove that folder")
+
+
+def bind_config(path: Path, config: Record) -> None:
+    """Write the configuration that a folder belongs to, unless it is there. Raises OutputError when another one is, naming what differs."""
+    if path.exists():
+        _same_config(path.parent, _read_json(path, ()), plain(config))
+    else:
+        write_json(path, config)
 
 
 def in_order(records: Iterable[Record]) -> list[Record]:

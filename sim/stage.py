@@ -21,17 +21,18 @@ from agents.profiles import ForcedStop, loop_config, remote_policy
 from agents.protocols import Camera, Frame
 from nvila_edge.navigation.actions import Action, Primitive
 from nvila_edge.navigation.agent_profiles import CameraSetup, agent_profile
+from nvila_edge.navigation.profiles import checked_instruction
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.link import Link, LocalLink
 from sim.decisions import DecisionLog
 from sim.env import HouseEnv
-from sim.episodes import Dataset, Episode, load_split
+from sim.episodes import Choice, Dataset, Episode, load_usable
 from sim.expert import Expert
 from sim.houses.house import House
 from sim.houses.library import HouseLibrary, scene_name
 from sim.maps import HouseMap, draw_map
 from sim.navmesh import NavMesh
-from sim.outcome import EpisodeError, EpisodeRecord, check_house, episode_result
+from sim.outcome import EpisodeError, EpisodeRecord, LeftOut, check_house, episode_result
 from sim.policies import ForwardPolicy, OraclePolicy, RandomPolicy
 from sim.renderer import Renderer
 from sim.results import MAPS, VIDEOS, Record, video_name
@@ -62,6 +63,8 @@ class StageSetup:
     expert_counts: tuple[int, ...] = ()
     stop_after: int = 0
     agent: str = "ours"
+    role: str = ""
+    languages: tuple[str, ...] = ()
 
     @staticmethod
     def from_json(content: Record) -> StageSetup:
@@ -127,7 +130,7 @@ class Stage:
 
     def __init__(self, setup: StageSetup) -> None:
         self.setup, self.agent = setup, agent_profile(setup.agent)
-        self.dataset: Dataset = load_split(Path(setup.dataset), setup.split)
+        self.dataset: Dataset = load_usable(Path(setup.dataset), setup.split, Choice(setup.role, setup.languages))
         self.episodes = {episode.episode_id: episode for episode in self.dataset.episodes}
         self._houses = HouseLibrary(2)
         self._exit = ExitStack()
@@ -143,16 +146,11 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         self._exit.close()
 
-    def play(self, episode_id: str, on_decision: OnDecision) -> Played | None:
-        """Play one episode; None when it is left out (no other instruction fits). Raises Interrupted or EpisodeError."""
+    def play(self, episode_id: str, on_decision: OnDecision) -> Played:
+        """Play one episode. Raises LeftOut when it cannot be played as the dataset has it, Interrupted or EpisodeError."""
         started = time.monotonic()
         episode = self.episodes[episode_id]
-        house, navmesh = self._houses[scene_name(episode.scene_id)]
-        instruction = self._instruction(episode, navmesh) if self.setup.swapped else episode.instruction
-        if instruction is None:
-            return None
-        env = HouseEnv(house, navmesh, self._camera_renderer, self.agent.steps.turn_deg)
-        check_house(episode, env.reset(episode.start), navmesh)
+        house, navmesh, env, instruction = self._prepared(episode)
         expert = Expert(env.navmesh, np.array(episode.goal))
         record = EpisodeRecord(env, DecisionLog(expert.action, looks=self._client is not None and not self.setup.black))
         camera = TimedCamera(DarkCamera(self.agent.camera) if self.setup.black or self._client is None else env)
@@ -171,6 +169,19 @@ class Stage:
         record.log.save(Path(self.setup.out), episode_id)
         self._save_map(house)
         return Played(result, timing)
+
+    def _prepared(self, episode: Episode) -> tuple[House, NavMesh, HouseEnv, str]:
+        """The episode's house, the agent at its start, and what it is told. Raises LeftOut."""
+        try:
+            house, navmesh = self._houses[scene_name(episode.scene_id)]
+            instruction = self._instruction(episode, navmesh) if self.setup.swapped else episode.instruction
+            checked_instruction(instruction)  # asked as it is written: tidying is the agent's
+            env = HouseEnv(house, navmesh, self._camera_renderer, self.agent.steps.turn_deg)
+            start = env.reset(episode.start)
+        except ValueError as error:
+            raise LeftOut(str(error)) from error
+        check_house(episode, start, navmesh)
+        return house, navmesh, env, instruction
 
     @property
     def _link(self) -> Link:
@@ -222,8 +233,8 @@ class Stage:
                 case _:
                     pass
 
-    def _instruction(self, episode: Episode, navmesh: NavMesh) -> str | None:
-        """Of another episode of the house whose goal is 5 m away or more; drawn from the seed and the id alone."""
+    def _instruction(self, episode: Episode, navmesh: NavMesh) -> str:
+        """Of another episode of the house whose goal is 5 m away or more; drawn from the seed and the id alone. Raises LeftOut without one."""
         others = [
             other for other in self.dataset.episodes
             if other.scene_id == episode.scene_id and other.episode_id != episode.episode_id and other.instruction != episode.instruction
@@ -231,7 +242,7 @@ class Stage:
         distances = navmesh.distances_to(np.array(episode.goal))
         fitting = [other for other in others if SWAP_M <= distances.distance(np.array(other.goal)) < math.inf]
         if not fitting:
-            return None
+            raise LeftOut(f"no other instruction fits: no other goal in its house is {SWAP_M:g} m or more away")
         rng = np.random.default_rng(np.random.SeedSequence([self.setup.seed, zlib.crc32(episode.episode_id.encode())]))
         return sorted(fitting, key=lambda other: other.episode_id)[int(rng.integers(len(fitting)))].instruction
 

@@ -20,6 +20,10 @@ class Eval:
     """"builtin", or a folder that `nvila-edge data houses` made."""
     split: str = "val_unseen"
     """train, val_seen or val_unseen."""
+    role: Literal["", "guide", "follower"] = ""
+    """Of RxR: whose instructions and paths."""
+    languages: str = ""
+    """Of RxR: only these, such as en-US,en-IN; all when left out."""
     policy: Literal["engine", "oracle", "random", "forward"] = "engine"
     """engine: a bundle behind a server process; oracle: the expert; random: draws from the expert's actions; forward: always ahead."""
     bundle: Path | None = None
@@ -48,4 +52,9 @@ class Eval:
         with Display() as display:
             summary = evaluate(EvalOptions(**vars(self)), display)
         figures = "  ".join(f"{name} {summary[name]:.1f}" for name in ("SR", "SPL", "OS", "NE", "nDTW"))
+        for what in ("left_out_episodes", "non_finite_episodes"):
+            for episode in summary[what][:5]:
+                print(f"{what[:-9].replace('_', ' ')}: episode {episode['episode_id']}: {episode['reason']}")
+            if len(summary[what]) > 5:
+                print(f"{what[:-9].replace('_', ' ')}: {len(summary[what]) - 5} more, see {self.out / 'summary.json'}")
         print(f"{summary['episodes']} episodes: {figures}\nreport: {self.out / 'report.html'}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from tyro.conf import Positional
 
@@ -19,7 +19,15 @@ class Report:
     other: Positional[Path | None] = None
     """Folder of a second evaluation, on the same episodes, to compare with."""
 
-    def run(self) -> None:
-        from sim.report import build_report
+    aggregate: Literal["plain", "navila", "navid"] = "navila"
+    """What means make of an SPL or NE that is not finite: plain counts it (VLN-CE), navila drops it, navid counts 0."""
 
-        print(build_report(self.out, self.other))
+    def run(self) -> None:
+        from sim.aggregate import aggregate
+        from sim.report import build_report
+        from sim.results import load_run
+
+        print(build_report(self.out, self.other, self.aggregate))
+        for folder in filter(None, (self.out, self.other)):
+            figures = aggregate(load_run(folder)[0], self.aggregate)
+            print(f"{folder}, {self.aggregate}: " + "  ".join(f"{name} {value:.2f}" for name, value in figures.items()))

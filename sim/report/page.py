@@ -13,6 +13,7 @@ from pathlib import Path
 from sim.report import clock, compare, figures
 from sim.report.confusion import confusion_table
 from sim.report.forest import features_table
+from sim.report.oddities import oddities
 from sim.report.payload import payload
 from sim.report.rates import BY_LENGTH, by_doorways
 from sim.report.run import Run
@@ -44,6 +45,7 @@ def page(runs: Sequence[Run], folder: Path) -> str:
         f"<title>{escape(title)}</title><style>{(assets / 'style.css').read_text()}</style></head><body><main>"
         f'<header><h1>{escape(title)}</h1><p class="soft">{escape(" ".join(_sentence(each) for each in runs))}</p></header>'
         f"{_figures(runs)}"
+        f"{''.join(oddities(each.summary, each.rule) for each in runs)}"
         f"{_panel('Beside published results (val-unseen)', figures.published_table(runs), PUBLISHED_NOTE, wide=True)}"
         f"<h2>Where it succeeds and fails</h2>{_charts(runs)}"
         f"<h2>Episodes</h2>{_legend()}{_controls(len(runs))}"
@@ -72,7 +74,7 @@ def _sentence(run: Run) -> str:
     scenes = len({result["scene_id"] for result in run.results})
     text = f"{run.name}: {summary['episodes']:,} episodes in {scenes} scenes, seed {summary.get('seed', '–')}."
     if summary.get("left_out"):
-        text += f" {summary['left_out']} episodes were left out: no other instruction fits."
+        text += f" {summary['left_out']} episodes were left out (named below)."
     if summary["non_finite"]:
         text += f" {summary['non_finite']} episodes have values that are not finite; means leave them out."
     return text

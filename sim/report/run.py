@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from nvila_edge.navigation.actions import ACTIONS, Stop, Turn
+from sim.aggregate import OURS
 from sim.decisions import Witness
 from sim.results import Record, load_run, stored_config
 from sim.summary import HEADER, summarise
@@ -30,10 +31,14 @@ class Run:
     timings: Sequence[Record]
     summary: Record
     witnesses: Mapping[str, Witness]
+    rule: str = OURS
 
     @staticmethod
-    def load(folder: Path, letter: str = "") -> Run:
-        """The evaluation in `folder`; with a letter, the name also tells the folder. Raises OutputError when it holds none."""
+    def load(folder: Path, letter: str = "", rule: str = OURS) -> Run:
+        """The evaluation in `folder`, its means by a rule of sim/aggregate.py; with a letter, the name also tells the folder.
+
+        Raises OutputError when it holds none, ValueError for an unknown rule.
+        """
         results, timings, stored = load_run(folder)
         if not stored:  # interrupted: what it was asked is known all the same
             config = stored_config(folder)
@@ -42,8 +47,8 @@ class Run:
         found = {key: Witness.load(folder, key) for key in (str(result["episode_id"]) for result in results)}
         name = str(header.get("policy", "policy"))
         return Run(
-            f"{letter}: {name}, {folder.resolve().name}" if letter else name, folder, results, timings, summarise(results, timings, header),
-            {key: witness for key, witness in found.items() if witness is not None},
+            f"{letter}: {name}, {folder.resolve().name}" if letter else name, folder, results, timings, summarise(results, timings, header, rule),
+            {key: witness for key, witness in found.items() if witness is not None}, rule,
         )  # fmt: skip
 
     def only(self, ids: Collection[str]) -> Run:
@@ -51,7 +56,7 @@ class Run:
         results = [result for result in self.results if str(result["episode_id"]) in ids]
         timings = [timing for timing in self.timings if str(timing["episode_id"]) in ids]
         header = {key: self.summary[key] for key in HEADER if key in self.summary}
-        return Run(self.name, self.folder, results, timings, summarise(results, timings, header), self.witnesses)
+        return Run(self.name, self.folder, results, timings, summarise(results, timings, header, self.rule), self.witnesses, self.rule)
 
     @cached_property
     def result_by_id(self) -> dict[str, Record]:

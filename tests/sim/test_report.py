@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from agents.events import Decided
 from nvila_edge.navigation.actions import ACTIONS
@@ -276,3 +277,38 @@ def test_a_browser_shows_the_episodes_and_runs_nothing_of_theirs(tmp_path: Path)
     assert page.count('class="row"') == 3 and "3 of 3 episodes" in page
     assert page.count('class="decision') == 3 and "Decision 1 of 3: ahead 75" in page
     assert "<title>engine on builtin val_unseen</title>" in page and "onerror" in page and "<img src=" + '"x"' not in page
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(0, 1), (3, 9), (40, 61), (400, 460)])
+def test_mcnemar_equals_scipys_binomial_test(only_first: int, only_second: int) -> None:
+    theirs = stats.binomtest(only_first, only_first + only_second, 0.5).pvalue
+    assert mcnemar_exact(only_first, only_second) == pytest.approx(theirs, rel=1e-9)
+
+
+def test_the_bootstrap_of_spl_agrees_with_scipys_and_repeats_itself() -> None:
+    rng = np.random.default_rng(7)
+    first = [result(i, True, spl=float(value)) for i, value in enumerate(rng.random(300))]
+    second = [result(i, True, spl=float(value)) for i, value in enumerate(rng.random(300))]
+    difference = np.array([100 * (b["spl"] - a["spl"]) for a, b in zip(first, second)])
+    theirs = stats.bootstrap(
+        (difference,), np.mean, method="percentile", n_resamples=20000, rng=np.random.default_rng(0)
+    ).confidence_interval
+    paired = compare(first, second)
+    assert paired.spl_interval == pytest.approx((theirs.low, theirs.high), abs=0.25)  # points; the interval is about 9 wide
+    assert paired == compare(first, second) and paired.spl_difference == pytest.approx(difference.mean())
+
+
+def test_pairs_with_an_undefined_spl_are_left_out_of_its_difference_only() -> None:
+    paired = compare([result(1, True), result(2, False, spl="nan")], [result(1, False), result(2, True)])
+    assert (paired.episodes, paired.only_first, paired.only_second, paired.spl_difference) == (2, 1, 1, -80.0)
+
+
+def test_what_was_left_out_or_not_finite_is_named_with_what_each_rule_makes_of_it(tmp_path: Path) -> None:
+    results = [result(1, True), result(2, False, spl="nan", shortest_path_length="inf")]
+    out = run(tmp_path / "a", results)
+    summary = json.loads((out / "summary.json").read_text())
+    summary |= {"left_out": 1, "left_out_episodes": [{"episode_id": "9", "reason": "no house <x>"}]}
+    (out / "summary.json").write_text(json.dumps(summary))
+    text = parsed(build_report(out, rule="navid")).text
+    assert "episode 9: no house <x>" in text and "episode 2: no way leads from the start" in text
+    assert "navid (shown)" in text and "nan %" in text and "40.0" in text and "80.00 %" in text  # SPL 80 of one; 40 when the other is 0
