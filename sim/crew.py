@@ -125,7 +125,7 @@ class Crew:
 
     def _finished(self, worker: Worker, message: Record) -> None:
         if message["type"] == "played":
-            self._run.add(message["result"], message["timing"])
+            self._run.add(message["result"], message["timing"] | {"worker": self._workers.index(worker) + 1})
         self._failures.clear()
         self._reporter.finished(self._by_id[worker.episode], message.get("result"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,16 +23,18 @@ from sim.metrics import SUCCESS_M
 from sim.policies import expert_histogram, median_steps
 from sim.renderer import CAMERA_HEIGHT_M, CAMERA_PX, HFOV_DEG
 from sim.report import build_report
-from sim.results import Record, RunFolder, in_order
+from sim.results import THROUGHPUT, Record, RunFolder, in_order, write_json
+from sim.shards import Shard
 from sim.stage import MAX_STEPS, StageSetup
-from sim.summary import summarise
+from sim.summary import header, summarise
+from sim.throughput import throughput
 
 POLICIES = ("engine", "oracle", "random", "forward")
 
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """What `nvila-edge eval` was asked. `episodes` None is all of them; `bundle` None is the built-in one."""
+    """What `nvila-edge eval` was asked. `episodes` None is all of them; `bundle` None is the built-in one; `shard` is "I/N"."""
 
     out: Path
     policy: Literal["engine", "oracle", "random", "forward"] = "engine"
@@ -45,7 +48,13 @@ class EvalOptions:
     frames: Literal["camera", "black"] = "camera"
     videos: int = 5
     env: Literal["house"] = "house"
+    shard: str | None = None
     demo: bool = False  # a demonstration: its folder may be replaced by the next one
+
+    @property
+    def folder(self) -> Path:
+        """Where everything goes: `out`, or a shard's folder in it."""
+        return self.out if self.shard is None else self.out / Shard.parse(self.shard).folder
 
 
 def spread(episodes: Sequence[Episode], count: int | None) -> tuple[Episode, ...]:
@@ -78,12 +87,14 @@ def commit() -> str:
 
 @dataclass(frozen=True)
 class _Task:
-    """Resolved options: where things lie, which episodes, and the configuration that results depend on."""
+    """Resolved options: where things lie, which episodes are to be played, which of all are filmed, and the configuration that results
+    depend on."""
 
     folder: Path
     bundle: Path
     dataset: Dataset
     episodes: tuple[Episode, ...]
+    filmed: tuple[str, ...]
     config: Record
 
 
@@ -115,7 +126,11 @@ def _resolve(options: EvalOptions) -> _Task:
     if options.policy == "engine":
         files = [bundle / "manifest.json"] if _is_bundle(bundle) else sorted(file for file in bundle.rglob("*") if file.is_file())
         config["bundle_sha256"] = _sha256(*files)
-    return _Task(folder, bundle, dataset, episodes, config)
+    filmed = tuple(episode.episode_id for episode in episodes[: options.videos])
+    if options.shard is not None:
+        shard = Shard.parse(options.shard)
+        episodes, config["shard"] = shard.part(episodes), str(shard)
+    return _Task(folder, bundle, dataset, episodes, filmed, config)
 
 
 def _is_bundle(folder: Path) -> bool:
@@ -131,8 +146,7 @@ def _stage_setup(options: EvalOptions, task: _Task) -> StageSetup:
     truths, blind = list(task.dataset.ground_truth.values()), options.policy in ("random", "forward")
     return StageSetup(
         dataset=str(task.folder), split=options.split, policy=options.policy, seed=options.seed,
-        swapped=options.instructions == "swapped", black=options.frames == "black", out=str(options.out),
-        videos=tuple(episode.episode_id for episode in task.episodes[: options.videos]),
+        swapped=options.instructions == "swapped", black=options.frames == "black", out=str(options.folder), videos=task.filmed,
         expert_counts=tuple(expert_histogram(truths)) if blind else (), stop_after=median_steps(truths) if blind else 0,
     )  # fmt: skip
 
@@ -149,13 +163,15 @@ def check(options: EvalOptions) -> None:
 
 
 def evaluate(options: EvalOptions, reporter: Reporter) -> Record:
-    """Run (or go on with) an evaluation and return its summary; everything is in `options.out`.
+    """Run (or go on with) an evaluation and return its summary; everything is in `options.folder`.
 
     Raises ValueError for options that cannot be, OutputError for the folder, EvaluationError and ServerStartError when it cannot go on.
     """
+    started_s = time.monotonic()
     task = _resolve(options)
     with ExitStack() as stack:
-        run = stack.enter_context(RunFolder(options.out, task.config, commit()))
+        ids = [episode.episode_id for episode in task.episodes]
+        run = stack.enter_context(RunFolder(options.folder, task.config, commit(), ids))
         waiting = [episode for episode in task.episodes if episode.episode_id not in run.results]
         reporter.begin(len(task.episodes), len(run.results))
         left_out = 0
@@ -163,11 +179,15 @@ def evaluate(options: EvalOptions, reporter: Reporter) -> Record:
             serve = partial(_serve, task.bundle) if options.policy == "engine" else None
             crew = stack.enter_context(Crew(waiting, _stage_setup(options, task), serve, run, reporter))
             left_out = crew.work(min(options.workers, len(waiting)))
-        header = {
-            "policy": options.policy, "dataset": task.config["dataset"], "split": options.split, "seed": options.seed, "left_out": left_out,
-            "config": task.config, "commit": ", ".join(run.commits),
-        }  # fmt: skip
-        summary = summarise(in_order(run.results.values()), in_order(run.timings.values()), header)
+            _measure(run, {episode.episode_id for episode in waiting}, time.monotonic() - started_s)
+        told = header(task.config, left_out, run.commits)
+        summary = summarise(in_order(run.results.values()), in_order(run.timings.values()), told)
         run.finish(summary)
-        build_report(options.out)
+        build_report(options.folder)
     return summary
+
+
+def _measure(run: RunFolder, played: set[str], elapsed_s: float) -> None:
+    """Write throughput.json, of the episodes that this call played."""
+    results, timings = ([record for key, record in records.items() if key in played] for records in (run.results, run.timings))
+    write_json(run.out / THROUGHPUT, throughput(results, timings, elapsed_s))

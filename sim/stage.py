@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -17,9 +16,9 @@ from agents.events import Decided, Ended, Executed, ServerLost
 from agents.guard import SIMULATION
 from agents.loop import Loop, LoopConfig
 from agents.policy import Policy, RemotePolicy
-from agents.protocols import Camera, Frame
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.link import Link, LocalLink
+from sim.cameras import DarkCamera, TimedCamera
 from sim.env import HouseEnv
 from sim.episodes import Dataset, Episode, load_split
 from sim.expert import Expert
@@ -28,9 +27,11 @@ from sim.houses.library import HouseLibrary, scene_name
 from sim.maps import HouseMap, draw_map
 from sim.navmesh import NavMesh
 from sim.outcome import EpisodeError, EpisodeRecord, check_house, episode_result
-from sim.policies import ForwardPolicy, OraclePolicy, RandomPolicy
-from sim.renderer import CAMERA_PX, Renderer
+from sim.policies import ForwardPolicy, OraclePolicy, RandomPolicy, TimedPolicy
+from sim.renderer import Renderer
 from sim.results import MAPS, VIDEOS, Record, video_name
+from sim.stopwatch import Stopwatch
+from sim.throughput import spent
 from sim.video import VIEW_PX, Step, Story, write_video
 
 MAX_STEPS = 500  # VLN-CE's step limit; the stop counts
@@ -73,32 +74,6 @@ class Played:
     timing: Record
 
 
-class DarkCamera:
-    """Black frames: for `--frames black`, and for policies that do not look (nothing needs to be rendered)."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def capture(self) -> Frame:
-        """A black frame with the next id."""
-        self._count += 1
-        return Frame(self._count - 1, np.zeros((CAMERA_PX, CAMERA_PX, 3), np.uint8), time.monotonic())
-
-
-class TimedCamera:
-    """A camera that adds up how long capturing took."""
-
-    def __init__(self, camera: Camera) -> None:
-        self._camera, self.seconds = camera, 0.0
-
-    def capture(self) -> Frame:
-        """The camera's frame."""
-        started = time.monotonic()
-        frame = self._camera.capture()
-        self.seconds += time.monotonic() - started
-        return frame
-
-
 OnDecision = Callable[[int, Decided], None]  # steps so far, decision
 
 
@@ -122,27 +97,36 @@ class Stage:
 
     def play(self, episode_id: str, on_decision: OnDecision) -> Played | None:
         """Play one episode; None when it is left out (no other instruction fits). Raises Interrupted or EpisodeError."""
-        started = time.monotonic()
-        episode = self.episodes[episode_id]
-        house, navmesh = self._houses[scene_name(episode.scene_id)]
+        watch = Stopwatch()
+        with watch.span("other"):
+            result, record = self._played(self.episodes[episode_id], on_decision, watch)
+        if result is None or record is None:
+            return None
+        timing = {
+            "episode_id": episode_id, "wall_s": round(sum(watch.seconds.values()), 3), "spent_s": spent(watch.seconds, record.stages()),
+            "latency_ms": [round(value, 2) for value in record.latency_ms], "stages_ms": record.stages(),
+        }  # fmt: skip
+        return Played(result, timing)
+
+    def _played(self, episode: Episode, on_decision: OnDecision, watch: Stopwatch) -> tuple[Record, EpisodeRecord] | tuple[None, None]:
+        with watch.span("load"):
+            house, navmesh = self._houses[scene_name(episode.scene_id)]
         instruction = self._instruction(episode, navmesh) if self.setup.swapped else episode.instruction
         if instruction is None:
-            return None
+            return None, None
         env = HouseEnv(house, navmesh, self._camera_renderer)
         check_house(episode, env.reset(episode.start), navmesh)
         record = EpisodeRecord(env)
-        camera = TimedCamera(DarkCamera() if self.setup.black or self._client is None else env)
-        self._follow(Loop(self._policy(episode, env), camera, env, self._link, _CONFIG), instruction, episode_id, record, on_decision)
-        truth = self.dataset.ground_truth.get(episode_id)
+        camera = TimedCamera(DarkCamera() if self.setup.black or self._client is None else env, watch)
+        loop = Loop(TimedPolicy(self._policy(episode, env), watch), camera, env, self._link, _CONFIG)
+        self._follow(loop, instruction, episode.episode_id, record, on_decision)
+        truth = self.dataset.ground_truth.get(episode.episode_id)
         result, distances = episode_result(episode, instruction, env, record, truth, house)
-        if episode_id in self.setup.videos:
-            self._film(result, record, distances, house)
-        timing = {
-            "episode_id": episode_id, "wall_s": round(time.monotonic() - started, 3), "render_s": round(camera.seconds, 3),
-            "latency_ms": [round(value, 2) for value in record.latency_ms], "stages_ms": record.stages(),
-        }  # fmt: skip
-        self._save_map(house)
-        return Played(result, timing)
+        with watch.span("video"):
+            if episode.episode_id in self.setup.videos:
+                self._film(result, record, distances, house)
+            self._save_map(house)
+        return result, record
 
     @property
     def _link(self) -> Link:

@@ -71,6 +71,12 @@ def latency_percentiles(timings: Sequence[Record]) -> dict[str, float]:
 HEADER = ("policy", "dataset", "split", "seed", "left_out", "config", "commit")  # what a summary says that is not counted from the episodes
 
 
+def header(config: Mapping[str, Any], left_out: int, commits: Sequence[str]) -> Record:
+    """What a summary says besides figures, from the configuration, how many episodes were left out and the commits that ran."""
+    told = {name: config[name] for name in ("policy", "dataset", "split", "seed")}
+    return {**told, "left_out": left_out, "config": dict(config), "commit": ", ".join(commits)}
+
+
 def summarise(results: Sequence[Record], timings: Sequence[Record], header: Mapping[str, Any]) -> Record:
     """summary.json: `header` has policy, dataset, split, seed, config, commit and counts of what was left out.
 

@@ -36,12 +36,16 @@ class Eval:
     """black: the policy sees nothing."""
     videos: int = 5
     """Videos of the first so many episodes."""
+    shard: str | None = None
+    """I/N: only this part of the episodes, in the folder shard-I-of-N within --out; join them with `nvila-edge report OUT --merge SHARD...`."""
 
     def run(self) -> None:
         from sim.evaluate import EvalOptions, evaluate
         from sim.progress import Display
+        from sim.throughput import last_words
 
+        options = EvalOptions(**vars(self))
         with Display() as display:
-            summary = evaluate(EvalOptions(**vars(self)), display)
+            summary = evaluate(options, display)
         figures = "  ".join(f"{name} {summary[name]:.1f}" for name in ("SR", "SPL", "OS", "NE", "nDTW"))
-        print(f"{summary['episodes']} episodes: {figures}\nreport: {self.out / 'report.html'}")
+        print(f"{summary['episodes']} episodes: {figures}\n{last_words(options.folder)}report: {options.folder / 'report.html'}")
