@@ -152,7 +152,7 @@ def _play_all(setup: Record, answer: Callable[..., None]) -> None:
                 answer(type="interrupted", episode_id=episode_id, message=str(error))
                 continue
             if played is None:
-                answer(type="left_out", episode_id=episode_id)
+                answer(type="left_out", episode_id=episode_id, message="no other instruction of its house leads elsewhere")
             else:
                 answer(type="played", episode_id=episode_id, result=played.result, timing=played.timing)
 

@@ -84,7 +84,7 @@ def _page(run: Run, other: Run | None, maps: dict[str, HouseMap], folder: Path) 
     summary = run.summary
     assets = files("sim.report") / "assets"
     title = f"{summary.get('policy', 'evaluation')} on {summary.get('dataset', '')} {summary.get('split', '')}".strip()
-    left_out = f" {summary['left_out']} episodes were left out: no other instruction fits." if summary.get("left_out") else ""
+    left_out = f" {summary['left_out']} episodes were left out." if summary.get("left_out") else ""
     sub = f"{summary['episodes']} episodes in {len({r['scene_id'] for r in run.results})} houses, seed {summary.get('seed', '')}.{left_out}"
     non_finite = (
         f" {summary['non_finite']} episodes have values that are not finite; means leave them out." if summary["non_finite"] else ""
