@@ -86,7 +86,7 @@ def commit() -> str:
 
 
 @dataclass(frozen=True)
-class _Task:
+class Task:
     """Resolved options: where things lie, which episodes are to be played, which of all are filmed, and the configuration that results
     depend on."""
 
@@ -98,7 +98,8 @@ class _Task:
     config: Record
 
 
-def _resolve(options: EvalOptions) -> _Task:
+def resolve(options: EvalOptions) -> Task:
+    """What the options mean. Raises ValueError for what cannot be, and what reading the dataset raises."""
     folder = DATASET if options.dataset == "builtin" else Path(options.dataset)
     bundle = options.bundle or BUNDLE
     if options.workers < 1:
@@ -130,7 +131,7 @@ def _resolve(options: EvalOptions) -> _Task:
     if options.shard is not None:
         shard = Shard.parse(options.shard)
         episodes, config["shard"] = shard.part(episodes), str(shard)
-    return _Task(folder, bundle, dataset, episodes, filmed, config)
+    return Task(folder, bundle, dataset, episodes, filmed, config)
 
 
 def _is_bundle(folder: Path) -> bool:
@@ -142,7 +143,7 @@ def _serve(folder: Path, address: str) -> ServerProcess:
     return start_server(folder, address, backend="onnxruntime" if _is_bundle(folder) else "torch")
 
 
-def _stage_setup(options: EvalOptions, task: _Task) -> StageSetup:
+def _stage_setup(options: EvalOptions, task: Task) -> StageSetup:
     truths, blind = list(task.dataset.ground_truth.values()), options.policy in ("random", "forward")
     return StageSetup(
         dataset=str(task.folder), split=options.split, policy=options.policy, seed=options.seed,
@@ -156,7 +157,7 @@ def check(options: EvalOptions) -> None:
     from nvila_edge.engines.manifest import read_manifest
     from sim.renderer import Renderer
 
-    task = _resolve(options)
+    task = resolve(options)
     if options.policy == "engine" and _is_bundle(task.bundle):
         read_manifest(task.bundle)
     Renderer(16, 16).close()
@@ -168,7 +169,7 @@ def evaluate(options: EvalOptions, reporter: Reporter) -> Record:
     Raises ValueError for options that cannot be, OutputError for the folder, EvaluationError and ServerStartError when it cannot go on.
     """
     started_s = time.monotonic()
-    task = _resolve(options)
+    task = resolve(options)
     with ExitStack() as stack:
         ids = [episode.episode_id for episode in task.episodes]
         run = stack.enter_context(RunFolder(options.folder, task.config, commit(), ids))

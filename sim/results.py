@@ -168,7 +168,8 @@ class RunFolder:
             self._lock.close()
             raise OutputError(f"another evaluation is writing to {out}; wait for it or choose another --out") from error
         try:
-            self.commits = self._bind(plain(config), commit, episodes)
+            self.config: Record = plain(config)
+            self.commits = self._bind(self.config, commit, episodes)
             self.results = self._recover(out / RESULTS)
             timings = self._recover(out / TIMINGS)
             self.timings = {key: record for key, record in timings.items() if key in self.results}

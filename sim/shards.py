@@ -51,7 +51,9 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
+    """A finished shard."""
+
     folder: Path
     shard: Shard
     config: Record  # of the whole evaluation
@@ -68,22 +70,29 @@ def merge(out: Path, folders: Sequence[Path]) -> Record:
     Raises OutputError for shards of different evaluations, one that is missing, given twice or not finished (naming its episodes), and for
     an `out` that holds something else.
     """
-    parts = sorted((_read(folder) for folder in folders), key=lambda part: part.shard.index)
+    parts = sorted(map(read_shard, folders), key=lambda part: part.shard.index)
     _check(parts)
     commits = list(dict.fromkeys(commit for part in parts for commit in part.commits))
     with RunFolder(out, parts[0].config, ", ".join(commits), [episode for part in parts for episode in part.episodes]) as run:
-        for part in parts:
-            _take(run, part)
-        summary = summarise(
-            in_order(run.results.values()), in_order(run.timings.values()),
-            header(parts[0].config, sum(part.left_out for part in parts), commits),
-        )  # fmt: skip
-        run.finish(summary)
-        build_report(out)
+        return join(run, parts)
+
+
+def join(run: RunFolder, parts: Sequence[Part]) -> Record:
+    """Put all shards of `run` in it, and finish it. Returns the summary. Raises OutputError as `merge` does."""
+    _check(parts)
+    if parts[0].config != run.config:
+        raise OutputError(f"{parts[0].folder} is no shard of the evaluation in {run.out}: it was made with other options; remove it")
+    for part in parts:
+        _take(run, part)
+    told = header(run.config, sum(part.left_out for part in parts), run.commits)
+    summary = summarise(in_order(run.results.values()), in_order(run.timings.values()), told)
+    run.finish(summary)
+    build_report(run.out)
     return summary
 
 
-def _read(folder: Path) -> _Part:
+def read_shard(folder: Path) -> Part:
+    """A finished shard. Raises OutputError for a folder that holds none, naming the episodes that are missing."""
     run = stored_run(folder)
     if "shard" not in run.get("config", {}) or "episodes" not in run:
         raise OutputError(f"{folder} holds no shard of an evaluation; give the folders that `nvila-edge eval --shard I/N` wrote")
@@ -98,7 +107,7 @@ def _read(folder: Path) -> _Part:
         raise OutputError(
             f"shard {shard} in {folder} is not finished: {_some(missing)} missing of its {len(episodes)}; give its command again, then merge"
         )
-    return _Part(folder, shard, config, run["commits"], episodes, results, timings, left_out)
+    return Part(folder, shard, config, run["commits"], episodes, results, timings, left_out)
 
 
 def _some(episodes: Sequence[str]) -> str:
@@ -106,7 +115,7 @@ def _some(episodes: Sequence[str]) -> str:
     return f"episodes {', '.join(episodes[:_NAMED])}{more}" if episodes else "only the summary is"
 
 
-def _check(parts: Sequence[_Part]) -> None:
+def _check(parts: Sequence[Part]) -> None:
     if not parts:
         raise OutputError("no shards were given; give the folders that `nvila-edge eval --shard I/N` wrote")
     first = parts[0]
@@ -127,7 +136,7 @@ def _check(parts: Sequence[_Part]) -> None:
         )
 
 
-def _take(run: RunFolder, part: _Part) -> None:
+def _take(run: RunFolder, part: Part) -> None:
     """One shard's records, videos and maps into the whole's folder."""
     timings = {str(timing["episode_id"]): timing for timing in part.timings}
     for result in part.results:
