@@ -51,7 +51,7 @@ def shards_of(episodes: int) -> list[Shard]:
 def evaluate_on_ray(options: EvalOptions, address: str, reporter: Reporter) -> Record:
     """`evaluate` by the cluster at `address` ("local": one that is started here; "auto", "HOST:PORT"), with `options.workers` each shard.
 
-    Finished shards are kept in `out`/shards; the same call goes on after an interruption. Raises what `evaluate` raises, and ConnectionError
+    Finished shards are kept in `out`/shards; the same call goes on after an interruption. Raises what `evaluate` raises, and EvaluationError
     when no cluster answers.
     """
     if options.shard is not None:
@@ -83,11 +83,17 @@ def _finished(folder: Path) -> bool:
 @contextmanager
 def _cluster(address: str, cpus: int) -> Iterator[Any]:
     """The ray module, connected. Raises ValueError when no machine has the CPUs that a shard takes: it would wait for ever."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports to its makers
     import ray  # pyright: ignore[reportMissingImports]
 
     path = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]))
-    settings: dict[str, Any] = {"runtime_env": {"env_vars": {"PYTHONPATH": path}}, "log_to_driver": False, "logging_level": "error"}
-    ray.init(address=None if address == "local" else address, include_dashboard=False if address == "local" else None, **settings)
+    here: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if address == "local" else {"address": address}
+    try:
+        ray.init(runtime_env={"env_vars": {"PYTHONPATH": path}}, log_to_driver=False, logging_level="error", **here)
+    except Exception as error:  # Ray raises bare Exception for a node that does not start in its 30 s
+        raise EvaluationError(
+            f"no Ray cluster at {address!r}: {error!s:.300}; start one with `ray start --head`, or give --ray local"
+        ) from error
     try:
         most = max((int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]), default=0)
         if cpus > most:
