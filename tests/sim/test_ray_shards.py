@@ -1,8 +1,13 @@
-"""An evaluation by a Ray cluster (a real one, on this machine) gives the bytes of one that ran in one piece."""
+"""An evaluation by a Ray cluster gives the bytes of one that ran in one piece: a stand-in for Ray that plays in this process, and a real
+cluster on this machine (slow; needs the extra `ray`)."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -23,10 +28,39 @@ def test_shards_are_no_option_of_a_cluster(tmp_path: Path) -> None:
         evaluate_on_ray(EvalOptions(tmp_path, policy="oracle", shard="1/2"), "local", Silent())
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
+class RayError(Exception):
+    """What Ray raises for a task that failed."""
+
+
+def stand_in() -> SimpleNamespace:
+    """As much of Ray as is used here: one machine with 2 CPUs, whose tasks run when they are waited for, the last asked first."""
+
+    def remote(**_: object) -> Callable[[Any], Any]:
+        return lambda task: SimpleNamespace(remote=lambda argument: (task, tuple(sorted(argument.items(), key=str))))
+
+    def get(asked: tuple[Callable[[dict[str, Any]], Any], tuple[tuple[str, Any], ...]]) -> Any:
+        try:
+            return asked[0](dict(asked[1]))
+        except Exception as error:
+            raise RayError(f"traceback\n{type(error).__name__}: {error}") from error
+
+    return SimpleNamespace(
+        init=lambda **_: None, shutdown=lambda: None, nodes=lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}], remote=remote, get=get,
+        wait=lambda pending, timeout: (pending[-1:], pending[:-1]), exceptions=SimpleNamespace(RayError=RayError),
+    )  # fmt: skip
+
+
+@pytest.fixture(params=["stand-in", pytest.param("real", marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module `ray`."""
+    if request.param == "real":
+        pytest.importorskip("ray")
+    else:
+        monkeypatch.setitem(sys.modules, "ray", stand_in())
+
+
+@pytest.mark.usefixtures("cluster")
 def test_a_cluster_gives_the_same_bytes_goes_on_and_names_what_fails(tmp_path: Path) -> None:
-    pytest.importorskip("ray")
     build_dataset(tmp_path / "data", "val_unseen", houses=1, episodes=12, seed=3, scenes=False)
     options = EvalOptions(tmp_path / "whole", policy="random", dataset=str(tmp_path / "data"), videos=1)
     evaluate(options, Silent())
