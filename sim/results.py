@@ -209,7 +209,12 @@ class RunFolder:
         self.results[key], self.timings[key] = plain(result), plain(timing)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Sort both files by episode id and write the summary, each in one step. Raises OutputError."""
+        """Sort both files by episode id and write the summary, each in one step; remove what killed processes left half-written.
+
+        Raises OutputError.
+        """
+        for part in self.out.rglob("*.part"):
+            part.unlink(missing_ok=True)
         for name, records in ((RESULTS, self.results), (TIMINGS, self.timings)):
             write_atomic(self.out / name, b"".join(map(encode_line, in_order(records.values()))))
         write_json(self.out / SUMMARY, summary)
