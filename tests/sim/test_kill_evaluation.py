@@ -2,7 +2,8 @@
 
     python -m pytest -m slow tests/sim/test_kill_evaluation.py
 
-Leave the checkout alone meanwhile: summaries name the commits that ran. What was killed is started again with the same command, as a person would; whoever loses a worker or the server goes on alone.
+What was killed is started again with the same command, as a person would; whoever loses a worker or the server goes on alone. Leave the
+checkout alone meanwhile: summaries name the commits that ran.
 """
 
 from __future__ import annotations
