@@ -20,7 +20,7 @@ EXTRAS = {
     "onnxruntime": ("cpu", "engines"), "moderngl": ("sim", "houses"), "av": ("sim", "videos"), "scipy": ("sim", "houses"),
     "trimesh": ("sim", "houses"), "fastdtw": ("sim", "evaluation"), "torch": ("train", "training, export"),
     "transformers": ("train", "training, export"), "safetensors": ("train", "training, export"), "onnx": ("export", "export"),
-    "ml_dtypes": ("export", "export"), "tensorrt_rtx_bindings": ("tensorrt", "GPU engines"),
+    "ml_dtypes": ("export", "export"), "tensorrt_rtx_bindings": ("tensorrt", "GPU engines"), "ray": ("ray", "evaluation on many machines"),
     "pyarrow": ("lerobot", "LeRobot data sets"),
 }  # fmt: skip
 _REQUIRED = {"cv2": "images", "zmq": "serving", "msgpack": "serving", "tokenizers": "engines"}

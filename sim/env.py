@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
 
 from agents.protocols import Frame, Motion
 from nvila_edge.navigation.actions import FORWARD_STEP_CM, TURN_STEP_DEG, Primitive
+from sim.cameras import LazyFrame
 from sim.geometry import Pose
 from sim.houses.house import House
 from sim.navmesh import NavMesh
@@ -74,11 +74,14 @@ class HouseEnv:
         return self._pose
 
     def capture(self) -> Frame:
-        """The view from the current pose, rendered now."""
-        self._renderer.show(self.house)
-        frame = Frame(self._frames, self._renderer.rgb(self.pose), time.monotonic())
+        """The view from the current pose, rendered when it is looked at."""
+        pose = self.pose
         self._frames += 1
-        return frame
+        return LazyFrame(self._frames - 1, lambda: self._view(pose))
+
+    def _view(self, pose: Pose) -> np.ndarray:
+        self._renderer.show(self.house)
+        return self._renderer.rgb(pose)
 
     def execute(self, primitive: Primitive | int) -> Motion:
         """Move by the rules of `walk` and record the outcome. Raises ValueError for a number that is no primitive."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -24,9 +25,11 @@ from sim.episodes import Choice, Dataset, Episode, Fault, load_usable, split_fil
 from sim.metrics import SUCCESS_M
 from sim.policies import expert_histogram, median_steps
 from sim.report import build_report
-from sim.results import Record, RunFolder, in_order, sort_key
+from sim.results import THROUGHPUT, Record, RunFolder, in_order, write_json
+from sim.shards import Shard
 from sim.stage import StageSetup
-from sim.summary import summarise
+from sim.summary import header, summarise
+from sim.throughput import throughput
 
 POLICIES = ("engine", "oracle", "random", "forward")
 
@@ -34,7 +37,8 @@ POLICIES = ("engine", "oracle", "random", "forward")
 @dataclass(frozen=True)
 class EvalOptions:
     """What `nvila-edge eval` was asked. `episodes` None is all of them; `bundle` None is the built-in one; `agent` None is the one that the bundle is
-    meant for; `max_rejections` is the share of the first episodes' decisions that may be no action; `languages` with commas between."""
+    meant for; `max_rejections` is the share of the first episodes' decisions that may be no action; `languages` with commas between; `shard` is
+    "I/N"."""
 
     out: Path
     policy: Literal["engine", "oracle", "random", "forward"] = "engine"
@@ -50,9 +54,15 @@ class EvalOptions:
     frames: Literal["camera", "black"] = "camera"
     videos: int = 5
     env: Literal["house"] = "house"
+    shard: str | None = None
     demo: bool = False  # a demonstration: its folder may be replaced by the next one
     role: Literal["", "guide", "follower"] = ""
     languages: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Where everything goes: `out`, or a shard's folder in it."""
+        return self.out if self.shard is None else self.out / Shard.parse(self.shard).folder
 
 
 def spread(episodes: Sequence[Episode], count: int | None) -> tuple[Episode, ...]:
@@ -84,8 +94,9 @@ def commit() -> str:
 
 
 @dataclass(frozen=True)
-class _Task:
-    """Resolved options: where things lie, which episodes, and the configuration that results depend on."""
+class Task:
+    """Resolved options: where things lie, which episodes are to be played, which of all are filmed, and the configuration that results
+    depend on."""
 
     folder: Path
     bundle: Path
@@ -93,10 +104,12 @@ class _Task:
     episodes: tuple[Episode, ...]
     agent: AgentProfile
     faults: tuple[Fault, ...]
+    filmed: tuple[str, ...]
     config: Record
 
 
-def _resolve(options: EvalOptions) -> _Task:
+def resolve(options: EvalOptions) -> Task:
+    """What the options mean. Raises ValueError for what cannot be, and what reading the dataset raises."""
     folder = DATASET if options.dataset == "builtin" else Path(options.dataset)
     bundle = options.bundle or BUNDLE
     if options.workers < 1:
@@ -126,7 +139,11 @@ def _resolve(options: EvalOptions) -> _Task:
         files = [bundle / "manifest.json"] if _is_bundle(bundle) else sorted(file for file in bundle.rglob("*") if file.is_file())
         config["bundle_sha256"] = _sha256(*files)
         config["agent"] = asdict(agent)
-    return _Task(folder, bundle, dataset, episodes, agent, faults, config)
+    filmed = tuple(episode.episode_id for episode in episodes[: options.videos])
+    if options.shard is not None:
+        shard = Shard.parse(options.shard)
+        episodes, config["shard"] = shard.part(episodes), str(shard)
+    return Task(folder, bundle, dataset, episodes, agent, faults, filmed, config)
 
 
 def _agent(options: EvalOptions, bundle: Path) -> AgentProfile:
@@ -168,12 +185,11 @@ def _serve(folder: Path, address: str) -> ServerProcess:
     return start_server(folder, address, backend="onnxruntime" if _is_bundle(folder) else "torch")
 
 
-def _stage_setup(options: EvalOptions, task: _Task) -> StageSetup:
+def _stage_setup(options: EvalOptions, task: Task) -> StageSetup:
     truths, blind = list(task.dataset.ground_truth.values()), options.policy in ("random", "forward")
     return StageSetup(
         dataset=str(task.folder), split=options.split, policy=options.policy, seed=options.seed,
-        swapped=options.instructions == "swapped", black=options.frames == "black", out=str(options.out),
-        videos=tuple(episode.episode_id for episode in task.episodes[: options.videos]),
+        swapped=options.instructions == "swapped", black=options.frames == "black", out=str(options.folder), videos=task.filmed,
         expert_counts=tuple(expert_histogram(truths)) if blind else (), stop_after=median_steps(truths) if blind else 0,
         agent=task.agent.name, role=options.role, languages=_choice(options).languages,
     )  # fmt: skip
@@ -184,25 +200,23 @@ def check(options: EvalOptions) -> None:
     from nvila_edge.engines.manifest import read_manifest
     from sim.renderer import Renderer
 
-    task = _resolve(options)
+    task = resolve(options)
     if options.policy == "engine" and _is_bundle(task.bundle):
         read_manifest(task.bundle)
     Renderer(16, 16).close()
 
 
-def _by_id(fault: Record) -> tuple[tuple[int, int, str], str]:
-    return sort_key(fault), fault["reason"]
-
-
 def evaluate(options: EvalOptions, reporter: Reporter) -> Record:
-    """Run (or go on with) an evaluation and return its summary; everything is in `options.out`.
+    """Run (or go on with) an evaluation and return its summary; everything is in `options.folder`.
 
     Raises ValueError for options that cannot be, OutputError for the folder, EvaluationError (PolicyBroken when the model answers no actions) and
     ServerStartError when it cannot go on.
     """
-    task = _resolve(options)
+    started_s = time.monotonic()
+    task = resolve(options)
     with ExitStack() as stack:
-        run = stack.enter_context(RunFolder(options.out, task.config, commit()))
+        ids = [episode.episode_id for episode in task.episodes]
+        run = stack.enter_context(RunFolder(options.folder, task.config, commit(), ids))
         waiting = [episode for episode in task.episodes if episode.episode_id not in run.results]
         if task.agent.leaks_queue and run.results and waiting:
             raise ValueError(
@@ -216,14 +230,17 @@ def evaluate(options: EvalOptions, reporter: Reporter) -> Record:
             serve = partial(_serve, task.bundle) if options.policy == "engine" else None
             crew = stack.enter_context(Crew(waiting, _stage_setup(options, task), serve, run, reporter))
             left_out += crew.work(min(options.workers, len(waiting)))
+            _measure(run, {episode.episode_id for episode in waiting}, time.monotonic() - started_s)
         if not run.results:
             raise EvaluationError(f"none of {len(task.episodes)} episodes could be played; the first: {left_out[len(task.faults)].reason}")
-        header = {
-            "policy": options.policy, "dataset": task.config["dataset"], "split": options.split, "seed": options.seed,
-            "left_out": len(left_out), "left_out_episodes": sorted((vars(fault) for fault in left_out), key=_by_id),
-            "config": task.config, "commit": ", ".join(run.commits),
-        }  # fmt: skip
-        summary = summarise(in_order(run.results.values()), in_order(run.timings.values()), header)
+        told = header(task.config, ((fault.episode_id, fault.reason) for fault in left_out), run.commits)
+        summary = summarise(in_order(run.results.values()), in_order(run.timings.values()), told)
         run.finish(summary)
-        build_report(options.out)
+        build_report(options.folder)
     return summary
+
+
+def _measure(run: RunFolder, played: set[str], elapsed_s: float) -> None:
+    """Write throughput.json, of the episodes that this call played."""
+    results, timings = ([record for key, record in records.items() if key in played] for records in (run.results, run.timings))
+    write_json(run.out / THROUGHPUT, throughput(results, timings, elapsed_s))

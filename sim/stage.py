@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -18,12 +17,12 @@ from agents.guard import SIMULATION
 from agents.loop import Loop, LoopConfig
 from agents.policy import Policy
 from agents.profiles import ForcedStop, loop_config, remote_policy
-from agents.protocols import Camera, Frame
 from nvila_edge.navigation.actions import Action, Primitive
-from nvila_edge.navigation.agent_profiles import CameraSetup, agent_profile
+from nvila_edge.navigation.agent_profiles import agent_profile
 from nvila_edge.navigation.profiles import checked_instruction
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.link import Link, LocalLink
+from sim.cameras import DarkCamera, TimedCamera
 from sim.decisions import DecisionLog
 from sim.env import HouseEnv
 from sim.episodes import Choice, Dataset, Episode, load_usable
@@ -33,9 +32,11 @@ from sim.houses.library import HouseLibrary, scene_name
 from sim.maps import HouseMap, draw_map
 from sim.navmesh import NavMesh
 from sim.outcome import EpisodeError, EpisodeRecord, LeftOut, check_house, episode_result
-from sim.policies import ForwardPolicy, OraclePolicy, RandomPolicy
+from sim.policies import ForwardPolicy, OraclePolicy, RandomPolicy, TimedPolicy
 from sim.renderer import Renderer
 from sim.results import MAPS, VIDEOS, Record, video_name
+from sim.stopwatch import Stopwatch
+from sim.throughput import spent
 from sim.video import VIEW_PX, Step, Story, write_video
 
 SWAP_M = 5.0  # a swapped instruction leads to a goal at least this far from the episode's own
@@ -81,32 +82,6 @@ class Played:
     timing: Record
 
 
-class DarkCamera:
-    """Black frames: for `--frames black`, and for policies that do not look (nothing needs to be rendered)."""
-
-    def __init__(self, setup: CameraSetup) -> None:
-        self._shape, self._count = (setup.height_px, setup.width_px, 3), 0
-
-    def capture(self) -> Frame:
-        """A black frame with the next id."""
-        self._count += 1
-        return Frame(self._count - 1, np.zeros(self._shape, np.uint8), time.monotonic())
-
-
-class TimedCamera:
-    """A camera that adds up how long capturing took."""
-
-    def __init__(self, camera: Camera) -> None:
-        self._camera, self.seconds = camera, 0.0
-
-    def capture(self) -> Frame:
-        """The camera's frame."""
-        started = time.monotonic()
-        frame = self._camera.capture()
-        self.seconds += time.monotonic() - started
-        return frame
-
-
 class GoalDistance:
     """The geodesic distance to an episode's goal as Habitat's measure has it: taken anew only after a move (facts/vln-ce.md 2.7.10)."""
 
@@ -148,27 +123,34 @@ class Stage:
 
     def play(self, episode_id: str, on_decision: OnDecision) -> Played:
         """Play one episode. Raises LeftOut when it cannot be played as the dataset has it, Interrupted or EpisodeError."""
-        started = time.monotonic()
-        episode = self.episodes[episode_id]
-        house, navmesh, env, instruction = self._prepared(episode)
-        expert = Expert(env.navmesh, np.array(episode.goal))
-        record = EpisodeRecord(env, DecisionLog(expert.action, looks=self._client is not None and not self.setup.black))
-        camera = TimedCamera(DarkCamera(self.agent.camera) if self.setup.black or self._client is None else env)
-        loop = Loop(self._policy(episode, env), camera, env, self._link, self._loop_config, self._forced(episode, env))
-        loop.left = self._left
-        self._follow(loop, instruction, episode_id, record, on_decision)
-        self._left = loop.left
-        truth = self.dataset.ground_truth.get(episode_id)
-        result, distances = episode_result(episode, instruction, env, record, truth, house)
-        if episode_id in self.setup.videos:
-            self._film(result, record, distances, house)
+        watch = Stopwatch()
+        with watch.span("other"):
+            result, record = self._played(self.episodes[episode_id], on_decision, watch)
         timing = {
-            "episode_id": episode_id, "wall_s": round(time.monotonic() - started, 3), "render_s": round(camera.seconds, 3),
+            "episode_id": episode_id, "wall_s": round(sum(watch.seconds.values()), 3), "spent_s": spent(watch.seconds, record.stages()),
             "latency_ms": [round(value, 2) for value in record.latency_ms], "stages_ms": record.stages(),
         }  # fmt: skip
-        record.log.save(Path(self.setup.out), episode_id)
-        self._save_map(house)
         return Played(result, timing)
+
+    def _played(self, episode: Episode, on_decision: OnDecision, watch: Stopwatch) -> tuple[Record, EpisodeRecord]:
+        with watch.span("load"):
+            house, navmesh, env, instruction = self._prepared(episode)
+        expert = Expert(env.navmesh, np.array(episode.goal))
+        record = EpisodeRecord(env, DecisionLog(expert.action, looks=self._client is not None and not self.setup.black))
+        camera = TimedCamera(DarkCamera(self.agent.camera) if self.setup.black or self._client is None else env, watch)
+        policy = TimedPolicy(self._policy(episode, env), watch)
+        loop = Loop(policy, camera, env, self._link, self._loop_config, self._forced(episode, env))
+        loop.left = self._left
+        self._follow(loop, instruction, episode.episode_id, record, on_decision)
+        self._left = loop.left
+        truth = self.dataset.ground_truth.get(episode.episode_id)
+        result, distances = episode_result(episode, instruction, env, record, truth, house)
+        with watch.span("video"):
+            if episode.episode_id in self.setup.videos:
+                self._film(result, record, distances, house)
+            record.log.save(Path(self.setup.out), episode.episode_id)
+            self._save_map(house)
+        return result, record
 
     def _prepared(self, episode: Episode) -> tuple[House, NavMesh, HouseEnv, str]:
         """The episode's house, the agent at its start, and what it is told. Raises LeftOut."""

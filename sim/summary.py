@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from sim.aggregate import MEANS, OURS, aggregate, counted, differing
-from sim.results import Record, number
+from sim.results import Record, number, sort_key
 
 Z95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 RATES = ("OS", "SR")
@@ -74,6 +74,14 @@ def latency_percentiles(timings: Sequence[Record]) -> dict[str, float]:
 
 # what a summary says that is not counted from the episodes
 HEADER = ("policy", "dataset", "split", "seed", "left_out", "left_out_episodes", "config", "commit")
+
+
+def header(config: Mapping[str, Any], left_out: Iterable[tuple[str, str]], commits: Sequence[str]) -> Record:
+    """What a summary says besides figures, from the configuration, what was left out (episode ids with reasons) and the commits that ran."""
+    told = {name: config[name] for name in ("policy", "dataset", "split", "seed")}
+    faults = [{"episode_id": episode_id, "reason": reason} for episode_id, reason in set(left_out)]
+    faults.sort(key=lambda fault: (sort_key(fault), fault["reason"]))
+    return {**told, "left_out": len(faults), "left_out_episodes": faults, "config": dict(config), "commit": ", ".join(commits)}
 
 
 def summarise(results: Sequence[Record], timings: Sequence[Record], header: Mapping[str, Any], rule: str = OURS) -> Record:

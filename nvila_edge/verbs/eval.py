@@ -44,17 +44,28 @@ class Eval:
     """black: the policy sees nothing."""
     videos: int = 5
     """Videos of the first so many episodes."""
+    shard: str | None = None
+    """I/N: only this part of the episodes, in the folder shard-I-of-N within --out; join them with `nvila-edge report OUT --merge SHARD...`."""
+    ray: str | None = None
+    """Play on the machines of a Ray cluster: "auto" or HOST:PORT, or "local" for one that is started here; --workers on each, in shards."""
 
     def run(self) -> None:
         from sim.evaluate import EvalOptions, evaluate
         from sim.progress import Display
+        from sim.throughput import last_words
 
+        options = EvalOptions(**{name: value for name, value in vars(self).items() if name != "ray"})
         with Display() as display:
-            summary = evaluate(EvalOptions(**vars(self)), display)
+            if self.ray is None:
+                summary = evaluate(options, display)
+            else:
+                from sim.ray_shards import evaluate_on_ray
+
+                summary = evaluate_on_ray(options, self.ray, display)
         figures = "  ".join(f"{name} {summary[name]:.1f}" for name in ("SR", "SPL", "OS", "NE", "nDTW"))
         for what in ("left_out_episodes", "non_finite_episodes"):
             for episode in summary[what][:5]:
                 print(f"{what[:-9].replace('_', ' ')}: episode {episode['episode_id']}: {episode['reason']}")
             if len(summary[what]) > 5:
-                print(f"{what[:-9].replace('_', ' ')}: {len(summary[what]) - 5} more, see {self.out / 'summary.json'}")
-        print(f"{summary['episodes']} episodes: {figures}\nreport: {self.out / 'report.html'}")
+                print(f"{what[:-9].replace('_', ' ')}: {len(summary[what]) - 5} more, see {options.folder / 'summary.json'}")
+        print(f"{summary['episodes']} episodes: {figures}\n{last_words(options.folder)}report: {options.folder / 'report.html'}")
