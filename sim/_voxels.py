@@ -18,6 +18,7 @@ CELL_M = 0.05
 LEVEL_M = 0.2
 CLIMB_LEVELS = 1  # floor(0.2 m climb / 0.2 m)
 MAX_SLOPE_DEG = 45.0
+MIN_ISLAND_CELLS = 400  # Recast's region_min_size 20, squared: pieces below 1 m2 vanish
 MAX_VOXELS = 400_000_000
 OPEN_SKY = 1 << 20  # the ceiling level of what has nothing above it
 _NEIGHBOURS = ((-1, 0), (0, 1), (1, 0), (0, -1))
