@@ -10,11 +10,10 @@ from functools import cached_property
 
 import numpy as np
 
-from sim._pieces import Piece
+from sim._pieces import CLIMB_M, Piece
 from sim._region import EPS_M
 
 SNAP_HORIZONTAL_M, SNAP_VERTICAL_M = 2.0, 4.0  # Habitat's search box (facts 2.7.5)
-CLIMB_M = 0.2  # standing over a surface, Detour forgives this much height
 _BUCKET_M = 0.25
 
 
@@ -76,6 +75,13 @@ class Index:
         x, y, z = point.tolist()
         inside = {other for held, other, level in self.over(x, z) if held is piece and abs(level - y) < CLIMB_M}
         return Place(piece, tuple(sorted(inside | {polygon})), point, y)
+
+    def other_is_nearer(self, piece: Piece, x: float, y: float, z: float, reach_m: float) -> bool:
+        """Whether a piece other than this one, known to be `reach_m` away, is the nearest to a point."""
+        if not any(other is not piece and other.may_be_within(x, y, z, reach_m) for other in self._pieces):
+            return False
+        place = self.place(x, y, z)
+        return place is not None and place.piece is not piece
 
     @cached_property
     def _sides(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[tuple[Piece, int]]]:

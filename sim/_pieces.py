@@ -16,6 +16,7 @@ from sim._region import Region
 from sim._voxels import CELL_M, LEVEL_M, MIN_ISLAND_CELLS, OPEN_SKY, Surfaces
 from sim._watershed import regions
 
+CLIMB_M = 0.2  # standing over a surface, Detour forgives this much height
 WELD_M = 1e-4  # corners of given polygons nearer than this are one: float32 keeps 1e-6 m at 10 m
 _DETAIL_M = LEVEL_M + 1e-6  # Recast's detail_sample_max_error: polygons follow the ground no closer than one level
 
@@ -73,7 +74,8 @@ class Piece:
     def __init__(self, index: int, region: Region, covered: float, cells: Cells | None = None) -> None:
         self.region, self.cells = region, cells
         corners = region.points[sorted({corner for polygon in region.polygons for corner in polygon})]
-        self.island = Island(index, float(self.areas_m2.sum()), float(corners[:, 1].min()), float(corners[:, 1].max()), covered)
+        self._bounds = low, high = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+        self.island = Island(index, float(self.areas_m2.sum()), low[1], high[1], covered)
 
     @cached_property
     def areas_m2(self) -> np.ndarray:
@@ -106,6 +108,13 @@ class Piece:
         if polygon in self._coarse and self.cells is not None:
             return self.cells.height(x, z)
         return self.region.height(polygon, x, z)
+
+    def may_be_within(self, x: float, y: float, z: float, reach_m: float) -> bool:
+        """Whether the piece's bounds are less than so far away, by the measure of `Index.place`."""
+        (low_x, low_y, low_z), (high_x, high_y, high_z) = self._bounds
+        dx, dz = max(low_x - x, 0.0, x - high_x), max(low_z - z, 0.0, z - high_z)
+        dy = max(low_y - y, 0.0, y - high_y) - CLIMB_M
+        return dx * dx + dz * dz + max(dy, 0.0) ** 2 <= reach_m * reach_m
 
     def sample(self, rng: np.random.Generator) -> tuple[float, float, float]:
         """A point (x, y, z) uniform by area, which may lie a cell off the polygons where these were straightened."""
@@ -169,11 +178,13 @@ def _piece(index: int, surfaces: Surfaces, members: np.ndarray, box: _Box, rings
     free = np.zeros((box.columns, box.rows), dtype=bool)
     heights_m = np.zeros(free.shape)
     at = surfaces.x[members] - box.x, surfaces.z[members] - box.z
-    free[at], heights_m[at] = True, origin[1] + surfaces.level[members] * LEVEL_M
+    free[at], heights_m[at] = True, origin[1] + surfaces.level[members] * float(np.float32(LEVEL_M))
     cells = Cells(free, heights_m, origin[0] + box.x * CELL_M, origin[2] + box.z * CELL_M)
     number = {point: place for place, point in enumerate(dict.fromkeys(point for ring in rings for point in ring))}
-    points = [(origin[0] + x * CELL_M, cells.corner_height(x - box.x, z - box.z), origin[2] + z * CELL_M) for x, z in number]
-    region = Region(np.array(points).reshape(-1, 3), [[number[point] for point in ring] for ring in rings])
+    levels = [round((cells.corner_height(x - box.x, z - box.z) - origin[1]) / LEVEL_M) for x, z in number]
+    steps = np.array([(x, level, z) for (x, z), level in zip(number, levels, strict=True)], dtype=np.float32)
+    points = surfaces.origin.astype(np.float32) + steps * np.array([CELL_M, LEVEL_M, CELL_M], dtype=np.float32)  # rounded as Recast does
+    region = Region(points.astype(np.float64), [[number[point] for point in ring] for ring in rings])
     return Piece(index, region, covered, cells)
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sim._index import CLIMB_M, Index, Place
+from sim._index import Index, Place
 from sim._paths import Field
 from sim._pieces import Island, Piece, pieces_of_polygons, pieces_of_surfaces
+from sim._region import EPS_M
 from sim._voxels import walkable_surfaces
 
 MAX_Y_DELTA_M = 0.5  # Habitat's default of is_navigable
@@ -128,7 +129,7 @@ class NavMesh:
     def is_navigable(self, point: np.ndarray, max_y_delta_m: float = MAX_Y_DELTA_M) -> bool:
         """Whether the nearest walkable surface lies over or under `point` by at most `max_y_delta_m` (and 1 cm sideways, as in Habitat)."""
         place = self._place(point)
-        if place is None or abs(float(point[1]) - place.point[1]) > max_y_delta_m:
+        if place is None or abs(float(point[1]) - place.point[1]) > max_y_delta_m + EPS_M:
             return False
         return math.hypot(place.point[0] - float(point[0]), place.point[2] - float(point[2])) <= OVER_M
 
@@ -162,6 +163,9 @@ class NavMesh:
         x1, y1, z1 = (float(value) for value in end)
         if sliding:
             x, z, polygon = region.step(place.inside[0], x0, z0, x1, z1, math.dist((x0, float(start[1]), z0), (x1, y1, z1)))
+            # Habitat refuses a step that aims at another island (seen in its recordings: into hollow boxes, across beds)
+            if (x, z) != (x1, z1) and self._index.other_is_nearer(piece, x1, y1, z1, math.hypot(x - x1, z - z1)):
+                return place.point
         else:
             share, polygon = region.sight(place.inside, x0, z0, x1, z1)
             x, z = x0 + share * (x1 - x0), z0 + share * (z1 - z0)
