@@ -34,6 +34,7 @@ def geodesics(mesh: NavMesh, golden: dict) -> dict[str, float]:
     ours = np.array([mesh.geodesic(numbers(pair["start"]), numbers(pair["end"])) for pair in pairs])
     theirs = np.array([pair["geodesic"] for pair in pairs])
     exact = np.array([pair["geodesic_exact_on_navmesh"] for pair in pairs])
+    search = np.array([mesh.habitat_geodesic(numbers(pair["start"]), numbers(pair["end"])) for pair in pairs])
     off, off_exact = np.abs(ours - theirs), np.abs(ours - exact)
     found = [math.isfinite(mesh.geodesic(numbers(pair["start"]), numbers(pair["end"]))) == pair["found"] for pair in golden["pairs"]]
     return {
@@ -47,6 +48,8 @@ def geodesics(mesh: NavMesh, golden: dict) -> dict[str, float]:
         "exact median cm": 100 * np.median(off_exact),
         "exact max cm": 100 * off_exact.max(),
         "exact bias cm": 100 * np.mean(ours - exact),
+        "Habitat's search within 1 mm %": 100 * np.mean(np.abs(search - theirs) < 0.001),
+        "Habitat's search max cm": 100 * np.abs(search - theirs).max(),
         "reachable alike, all pairs %": 100 * np.mean(found),
     }
 

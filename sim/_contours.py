@@ -60,7 +60,7 @@ def _initial(ring: _Ring) -> list[int]:
 
 def _deviation(ring: _Ring, inner: np.ndarray, a: Point, b: Point) -> np.ndarray:
     """Squared distances float32 of the corners `inner` to the segment a b, rounded as Recast does: equal ones decide which corner stays."""
-    (ax, az), (bx, bz) = np.float32(a), np.float32(b)
+    ax, az, bx, bz = (np.float32(value) for value in (*a, *b))
     dx, dz, x, z = bx - ax, bz - az, ring.x[inner], ring.z[inner]
     squared = dx * dx + dz * dz
     t = dx * (x - ax) + dz * (z - az)
@@ -114,9 +114,9 @@ def contours(label: np.ndarray, origin: Point) -> list[Contour]:
     origin: scene column and row of the grid's first cell, which rounding hangs on.
     """
     flat = np.ascontiguousarray(label).ravel()
-    width, labels, steps = label.shape[1], memoryview(flat), directions(label.shape[1])
+    width, labels, steps = label.shape[1], flat.data, directions(label.shape[1])
     open_edges = sum(((np.roll(flat, -step) != flat) & (flat > 0)).astype(np.uint8) << turn for turn, step in enumerate(steps))
-    left = memoryview(np.ascontiguousarray(open_edges, dtype=np.uint8))
+    left = np.ascontiguousarray(open_edges, dtype=np.uint8).data
     found = []
     for cell in np.flatnonzero(open_edges).tolist():
         if left[cell] in (0, 0xF):  # Recast skips single cells

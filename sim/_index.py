@@ -95,11 +95,12 @@ class Index:
                 low.append(np.broadcast_to(ring.min(axis=0), ring.shape))
                 high.append(np.broadcast_to(ring.max(axis=0), ring.shape))
                 owner += [(piece, polygon)] * len(ring)
-        empty = [np.zeros((0, 3))]
-        return *(np.concatenate(part or empty) for part in (first, last, low, high)), owner
+        return np.concatenate(first), np.concatenate(last), np.concatenate(low), np.concatenate(high), owner
 
     def _beside(self, x: float, y: float, z: float) -> tuple[float, Piece, int, np.ndarray] | None:
         """Squared distance to the nearest side of a polygon in the search box, whose it is, and the point [3] there."""
+        if not self._pieces:
+            return None
         first, last, low, high, owner = self._sides
         point, box = np.array([x, y, z]), np.array([SNAP_HORIZONTAL_M, SNAP_VERTICAL_M, SNAP_HORIZONTAL_M])
         near = np.flatnonzero((low <= point + box).all(axis=1) & (high >= point - box).all(axis=1))

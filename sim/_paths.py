@@ -55,7 +55,8 @@ class CornerGraph:
         taut = self.tangent(direction)  # at j
         taut &= taut.T
         i, j = np.nonzero(np.triu(taut, 1))
-        seen = np.array([self.sees(self.corners[a].fan, *flat[a].tolist(), b) for a, b in zip(i.tolist(), j.tolist(), strict=True)], dtype=bool)
+        xz = flat.tolist()
+        seen = np.array([self.sees(self.corners[a].fan, xz[a][0], xz[a][1], b) for a, b in zip(i.tolist(), j.tolist(), strict=True)], dtype=bool)
         i, j = i[seen], j[seen]
         length = np.maximum(np.linalg.norm(self.points[i] - self.points[j], axis=1), 1e-12)  # csgraph takes a zero for no edge
         return np.concatenate([i, j]), np.concatenate([j, i]), np.concatenate([length, length])

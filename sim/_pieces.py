@@ -37,8 +37,9 @@ class Cells:
 
     def __init__(self, free: np.ndarray, heights_m: np.ndarray, x0: float, z0: float) -> None:
         self.free, self.x0, self.z0 = free, x0, z0
-        i, j = distance_transform_edt(~free, return_distances=False, return_indices=True)  # straightened walls may leave the cells a little
-        self._heights_m = heights_m[i, j]
+        # straightened walls may leave the cells a little
+        nearest = np.asarray(distance_transform_edt(~free, return_distances=False, return_indices=True))
+        self._heights_m = heights_m[tuple(nearest)]
 
     @property
     def rise_m(self) -> float:
@@ -62,10 +63,10 @@ class Cells:
         i, j = int((x - self.x0) / CELL_M), int((z - self.z0) / CELL_M)
         return float(self._heights_m[min(max(i, 0), self.free.shape[0] - 1), min(max(j, 0), self.free.shape[1] - 1)])
 
-    def corner_height(self, i: int, j: int) -> float:
-        """Height in metres of the highest cell around the smaller corner of cell (i, j)."""
-        around = self.free[i - 1 : i + 1, j - 1 : j + 1]
-        return float(self._heights_m[i - 1 : i + 1, j - 1 : j + 1][around].max()) if around.any() else float(self._heights_m[i, j])
+    def corner_heights(self, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        """Height in metres [n] of the highest cell around the smaller corners of the cells (i, j) [n]."""
+        high = np.where(self.free, self._heights_m, -np.inf)
+        return np.max([high[i, j], high[i - 1, j], high[i, j - 1], high[i - 1, j - 1]], axis=0)
 
 
 class Piece:
@@ -181,8 +182,9 @@ def _piece(index: int, surfaces: Surfaces, members: np.ndarray, box: _Box, rings
     free[at], heights_m[at] = True, origin[1] + surfaces.level[members] * float(np.float32(LEVEL_M))
     cells = Cells(free, heights_m, origin[0] + box.x * CELL_M, origin[2] + box.z * CELL_M)
     number = {point: place for place, point in enumerate(dict.fromkeys(point for ring in rings for point in ring))}
-    levels = [round((cells.corner_height(x - box.x, z - box.z) - origin[1]) / LEVEL_M) for x, z in number]
-    steps = np.array([(x, level, z) for (x, z), level in zip(number, levels, strict=True)], dtype=np.float32)
+    x, z = np.array(list(number)).T
+    level = np.rint((cells.corner_heights(x - box.x, z - box.z) - origin[1]) / LEVEL_M)
+    steps = np.stack([x, level, z], axis=1).astype(np.float32)
     points = surfaces.origin.astype(np.float32) + steps * np.array([CELL_M, LEVEL_M, CELL_M], dtype=np.float32)  # rounded as Recast does
     region = Region(points.astype(np.float64), [[number[point] for point in ring] for ring in rings])
     return Piece(index, region, covered, cells)

@@ -7,7 +7,6 @@ meshes (ears with the shortest diagonal first, then the longest shared edges rem
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from sim._contours import Contour, Point
 
@@ -31,7 +30,10 @@ def _cross(a: Point, b: Point, c: Point, d: Point) -> bool:
     if abc and abd and cda and cdb:
         return (abc < 0) != (abd < 0) and (cda < 0) != (cdb < 0)
     return (
-        (not abc and _between(a, b, c)) or (not abd and _between(a, b, d)) or (not cda and _between(c, d, a)) or (not cdb and _between(c, d, b))
+        (not abc and _between(a, b, c))
+        or (not abd and _between(a, b, d))
+        or (not cda and _between(c, d, a))
+        or (not cdb and _between(c, d, b))
     )
 
 
@@ -79,10 +81,10 @@ def _bridge(outline: list[Point], hole: Sequence[Point], rest: Sequence[Sequence
     return outline
 
 
-def _with_holes(outline: Sequence[Point], holes: list[Sequence[Point]]) -> list[Point]:
-    ring, holes = list(outline), sorted(holes, key=min)
-    for index, hole in enumerate(holes):
-        ring = _bridge(ring, hole, holes[index:])
+def _with_holes(outline: Sequence[Point], holes: Sequence[Sequence[Point]]) -> list[Point]:
+    ring, left = list(outline), sorted(holes, key=min)
+    for index, hole in enumerate(left):
+        ring = _bridge(ring, hole, left[index:])
     return ring
 
 
@@ -157,14 +159,10 @@ def _merged(polygons: list[tuple[Point, ...]]) -> list[tuple[Point, ...]]:
 def polygons(contours: list[Contour]) -> list[tuple[Point, ...]]:
     """Convex polygons of all outlines, clockwise as they are. Holes belong to the outline of their region."""
     found = []
+    holes = [contour for contour in contours if contour.is_hole]
     for outline in contours:
-        if not outline.is_hole:
-            holes = [other.points for other in contours if other.is_hole and other.region == outline.region]
-            ears = [ear for ear in _triangles(_with_holes(outline.points, holes)) if len(set(ear)) == 3]
+        if outline not in holes:
+            own = [hole.points for hole in holes if hole.region == outline.region]
+            ears = [ear for ear in _triangles(_with_holes(outline.points, own)) if len(set(ear)) == 3]
             found += _merged(ears)
     return found
-
-
-def edges(polygon: tuple[Point, ...]) -> list[tuple[Point, Point]]:
-    """Directed edges of a polygon, from the first corner's on."""
-    return list(pairwise((*polygon, polygon[0])))

@@ -61,7 +61,7 @@ class Region:
         xz = points[:, [0, 2]].tolist()
         self.edges = [
             # where a third polygon claims an edge, the one before it has a wall there
-            tuple(self._edge(*xz[a], *xz[b], owner.get((b, a), -1) if owner[a, b] == number else -1) for a, b in self._sides(polygon))
+            tuple(self._edge(xz[a], xz[b], owner.get((b, a), -1) if owner[a, b] == number else -1) for a, b in self._sides(polygon))
             for number, polygon in enumerate(self.polygons)
         ]
         self._levels = [float(points[polygon[0], 1]) if np.ptp(points[list(polygon), 1]) == 0 else None for polygon in self.polygons]
@@ -71,7 +71,8 @@ class Region:
         return [(polygon[i - 1], polygon[i]) for i in range(len(polygon))]
 
     @staticmethod
-    def _edge(ax: float, az: float, bx: float, bz: float, beyond: int) -> Edge:
+    def _edge(a: list[float], b: list[float], beyond: int) -> Edge:
+        (ax, az), (bx, bz) = a, b
         length = math.hypot(bx - ax, bz - az)
         nx, nz = (bz - az) / length, (ax - bx) / length
         return Edge(ax, az, bx, bz, nx, nz, nx * ax + nz * az, beyond)

@@ -57,7 +57,7 @@ class _Flood:
         self.spread = np.zeros(free.size, dtype=np.int32)  # how far a cell lies from where its region was flooded
         self.steps = directions(free.shape[1])
         self._offsets = np.array(self.steps)
-        self._depths, self._labels, self._frees = memoryview(self.depth), memoryview(self.label), memoryview(self.free)
+        self._depths, self._labels, self._frees = self.depth.data, self.label.data, self.free.data
         self.regions = 0
 
     def expand(self, cells: np.ndarray, limit: int | None) -> np.ndarray:
@@ -175,7 +175,7 @@ class _Merger:
         self.size = np.bincount(flat, minlength=count).tolist()
         self.name = list(range(count))
         self.ring: list[list[int]] = [[] for _ in range(count)]
-        steps, labels = directions(label.shape[1]), memoryview(flat)
+        steps, labels = directions(label.shape[1]), flat.data
         edge = np.flatnonzero((flat > 0) & np.any([np.roll(flat, -step) != flat for step in steps], axis=0))
         for region, at in zip(*np.unique(flat[edge], return_index=True), strict=True):
             cell = int(edge[at])

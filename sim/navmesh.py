@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sim._detour import search
 from sim._index import Index, Place
 from sim._paths import Field
 from sim._pieces import Island, Piece, pieces_of_polygons, pieces_of_surfaces
@@ -103,6 +104,10 @@ class NavMesh:
         """All walkable pieces of at least 1 m2, furniture tops included."""
         return tuple(piece.island for piece in self._pieces)
 
+    def polygons(self) -> list[np.ndarray]:
+        """The convex polygons of all islands, float [n, 3] in metres each; `from_polygons` makes the same mesh of them."""
+        return [piece.region.points[list(corners)] for piece in self._pieces for corners in piece.region.polygons]
+
     @cached_property
     def _main(self) -> Piece:
         if not self._pieces:
@@ -149,6 +154,19 @@ class NavMesh:
     def path(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
         """The shortest path float [n, 3] between the snapped points; [0, 3] when there is none."""
         return self.distances_to(end).path(start)
+
+    def habitat_path(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        """The path float [n, 3] that Habitat's own search finds: up to decimetres longer than `path`, and not the same both ways (facts 2.7.6)."""
+        here, there = self._place(start), self._place(end)
+        if here is None or there is None or here.piece is not there.piece:
+            return np.zeros((0, 3))
+        a, b = (tuple(float(value) for value in place.path_end) for place in (here, there))
+        return search(here.piece.region, a, here.inside[0], b, there.inside[0])
+
+    def habitat_geodesic(self, start: np.ndarray, end: np.ndarray) -> float:
+        """Length in metres of `habitat_path`: Habitat's own value, where `geodesic` is the shortest; inf when there is none."""
+        path = self.habitat_path(start, end)
+        return float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum()) if len(path) else math.inf
 
     def try_step(self, start: np.ndarray, end: np.ndarray, sliding: bool = True) -> np.ndarray:
         """Where a step from `start` towards `end` ends [3]: at `end`, else slid along the border, else (no sliding) at the border.
