@@ -56,7 +56,9 @@ class CornerGraph:
         taut &= taut.T
         i, j = np.nonzero(np.triu(taut, 1))
         xz = flat.tolist()
-        seen = np.array([self.sees(self.corners[a].fan, xz[a][0], xz[a][1], b) for a, b in zip(i.tolist(), j.tolist(), strict=True)], dtype=bool)
+        seen = np.array(
+            [self.sees(self.corners[a].fan, xz[a][0], xz[a][1], b) for a, b in zip(i.tolist(), j.tolist(), strict=True)], dtype=bool
+        )
         i, j = i[seen], j[seen]
         length = np.maximum(np.linalg.norm(self.points[i] - self.points[j], axis=1), 1e-12)  # csgraph takes a zero for no edge
         return np.concatenate([i, j]), np.concatenate([j, i]), np.concatenate([length, length])

@@ -103,7 +103,8 @@ class Region:
                     vertex = corners[side]
                     fan, last = self._around(polygon, side, vertex)
                     before, after = (-edge.nz, edge.nx), (-last.nz, last.nx)  # along the walls, the region to the left
-                    if before[0] * after[1] - before[1] * after[0] < -1e-9:
+                    turn, ahead = before[0] * after[1] - before[1] * after[0], before[0] * after[0] + before[1] * after[1]
+                    if turn < -1e-9 or (turn < 1e-9 and ahead < 0):  # or the wall is seen from both sides: right back
                         found.append(Corner(vertex, (-before[0], -before[1]), after, fan))
         return found
 

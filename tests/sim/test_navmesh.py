@@ -1,8 +1,7 @@
-"""Walkable cells, shortest paths and sliding steps: on a toy house by hand, and against what Habitat 0.3.3 recorded."""
+"""Walkable polygons, shortest paths and sliding steps on scenes by hand."""
 
 from __future__ import annotations
 
-import json
 import math
 from functools import cache
 from pathlib import Path
@@ -12,13 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim._contours import Contour
 from sim._paths import by_length
+from sim._polygons import polygons
 from sim.navmesh import NavMesh
 from tests.sim.toy import box, two_rooms
 
-GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "habitat"
-needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="../shared/golden/habitat isn't here")
-SCENES = ("s1", "s2", "s3")
 FLOOR_Y = 0.1  # slab from -0.1 to 0: lowest vertex plus 0.2
 
 
@@ -27,17 +25,8 @@ def toy() -> NavMesh:
     return NavMesh.from_triangles(two_rooms().triangle_soup)
 
 
-@cache
-def habitat(scene: str) -> tuple[NavMesh, dict]:
-    return NavMesh.from_glb(GOLDEN / scene / "scene.glb"), json.loads((GOLDEN / scene / "geodesic.json").read_text())
-
-
 def point(*xyz: float) -> np.ndarray:
     return np.array(xyz, dtype=float)
-
-
-def numbers(values: list) -> np.ndarray:
-    return np.array([float(value) for value in values])
 
 
 def test_a_single_sheet_floor_lies_one_level_up_as_in_habitat() -> None:
@@ -146,3 +135,104 @@ def test_input_that_is_no_scene_is_refused(tmp_path: Path) -> None:
         NavMesh.from_glb(tmp_path / "broken.glb")
 
 
+def _stairs() -> np.ndarray:
+    """Two floors 1 m apart in height, joined by a flight of six steps, 2 m wide: triangles [T, 3, 3]."""
+    parts = [box((-2, -0.05, 0), (4, 0.1, 2)), box((4.4, 0.95, 0), (4, 0.1, 2))]
+    parts += [box((0.2 + 0.4 * step, (step + 1) / 12, 0), (0.4, (step + 1) / 6, 2)) for step in range(6)]
+    quads = 4 * np.arange(6)[:, None]
+    faces = np.concatenate([quads + [0, 1, 2], quads + [0, 2, 3]])
+    return np.concatenate([corners[faces] for corners, _ in parts])
+
+
+def test_stairs_are_climbed_and_heights_follow_them() -> None:
+    mesh = NavMesh.from_triangles(_stairs())
+    low, high = mesh.snap(point(-2, 0, 0)), mesh.snap(point(5, 1, 0))
+    assert low[1] == pytest.approx(0.1) and high[1] == pytest.approx(1.1)
+    assert 7.07 < mesh.geodesic(low, high) < 7.3 and mesh.geodesic(low, high) <= mesh.habitat_geodesic(low, high) + 1e-9
+    here = low
+    for _ in range(28):
+        here = mesh.try_step(here, here + point(0.25, 0, 0))
+        assert abs(here[1] - 0.1 - np.clip(here[0] / 2.4, 0, 1)) < 0.45  # Recast's polygons cut corners by a level
+    assert here == pytest.approx(high, abs=0.02)
+
+
+def test_polygons_are_convex_cover_the_cells_and_make_the_same_mesh_again() -> None:
+    mesh = toy()
+    again = NavMesh.from_polygons([polygon[:: (-1) ** number] for number, polygon in enumerate(mesh.polygons())])  # either side up
+    assert [island.area_m2 for island in again.islands()] == pytest.approx([island.area_m2 for island in mesh.islands()])
+    for polygon in mesh.polygons():
+        assert 3 <= len(polygon) <= 6
+        side = np.roll(polygon, -1, axis=0) - polygon
+        following = np.roll(side, -1, axis=0)
+        assert (side[:, 0] * following[:, 2] - side[:, 2] * following[:, 0] > -1e-9).all()
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        a, b = mesh.random_point(rng), mesh.random_point(rng)
+        assert again.geodesic(a, b) == pytest.approx(mesh.geodesic(a, b))
+        target = a + 0.25 * (b - a) / np.linalg.norm(b - a)
+        assert again.try_step(a, target) == pytest.approx(mesh.try_step(a, target))
+    assert again.is_navigable(again.random_point(rng))
+
+
+def _square(x: float, z: float, size: float = 1.0, y: float = 0.0) -> np.ndarray:
+    return np.array([[x, y, z], [x + size, y, z], [x + size, y, z + size], [x, y, z + size]])
+
+
+def test_given_polygons_may_lie_above_each_other_and_touch_at_corners_only() -> None:
+    ramp = np.array([[1, 0, 0], [3, 3, 0], [3, 3, 1], [1, 0, 1]], dtype=float)
+    back = np.array([[1, 3, 1], [3, 3, 1], [3, 3, 2], [1, 3, 2]], dtype=float)
+    mesh = NavMesh.from_polygons(
+        [_square(0, 0), ramp, _square(3, 0, y=3), _square(3, 1, y=3), back, _square(0, 1, y=3), _square(0, 0, y=3)]
+    )
+    assert len(mesh.islands()) == 1
+    assert mesh.snap(point(0.5, 0.2, 0.5))[1] == 0 and mesh.snap(point(0.5, 2.9, 0.5))[1] == 3 and mesh.snap(point(2, 1.4, 0.5))[1] == 1.5
+    around = math.dist((0.5, 0, 0.5), (3, 3, 1)) + 2 + math.dist((1, 1), (0.5, 0.5))
+    assert mesh.geodesic(point(0.5, 0, 0.5), point(0.5, 3, 0.5)) == pytest.approx(around)
+    pinched = NavMesh.from_polygons([_square(0, 0), _square(1, 1)])
+    assert len(pinched.islands()) == 2 and math.isinf(pinched.geodesic(point(0.5, 0, 0.5), point(1.5, 0, 1.5)))
+    assert pinched.try_step(point(0.9, 0, 0.9), point(1.1, 0, 1.1)) == pytest.approx(point(0.9, 0, 0.9))  # it aims at another island
+    ring = [_square(x, z) for x in range(3) for z in range(3) if (x, z) not in ((1, 1), (2, 0))]
+    corner = NavMesh.from_polygons(ring)  # the squares (1, 0) and (2, 1) meet in a corner: the way leads around the hole
+    assert corner.geodesic(point(1.5, 0, 0.9), point(2.1, 0, 1.5)) > 3
+
+
+def test_a_step_slides_only_where_half_a_step_reaches() -> None:
+    thin = NavMesh.from_polygons([_square(0, 0), _square(0, 1.01), _square(-1, 0), np.array([[-1, 0, 1], [0, 0, 1], [0, 0, 1.01], [-1, 0, 1.01]]),
+                                  np.array([[-1, 0, 1.01], [0, 0, 1.01], [0, 0, 2.01], [-1, 0, 2.01]])])  # fmt: skip
+    assert len(thin.islands()) == 1  # joined on the left, a gap of 1 cm between the right squares
+    assert thin.try_step(point(0.8, 0, 0.9), point(0.8, 0, 1.15)) == pytest.approx(point(0.8, 0, 1.0))
+    assert thin.try_step(point(-0.5, 0, 0.9), point(-0.5, 0, 1.15)) == pytest.approx(point(-0.5, 0, 1.15))
+
+
+def test_polygons_that_are_none_are_refused() -> None:
+    arrow = np.array([[0, 0, 0], [2, 0, 1], [0, 0, 2], [1, 0, 1]], dtype=float)
+    for rings, text in (([], "at least one"), ([np.zeros((2, 3))], "shape"), ([np.full((3, 3), np.nan)], "finite"), ([arrow], "convex")):
+        with pytest.raises(ValueError, match=text):
+            NavMesh.from_polygons(rings)
+
+
+def test_numbers_that_are_not_finite_move_nothing_and_reach_nothing() -> None:
+    mesh, here = toy(), point(1, FLOOR_Y, 0)
+    for bad in (point(math.nan, 0, 0), point(0, math.inf, 0)):
+        assert (
+            math.isinf(mesh.geodesic(here, bad)) and math.isinf(mesh.geodesic(bad, here)) and math.isinf(mesh.habitat_geodesic(here, bad))
+        )
+        assert not mesh.is_navigable(bad) and np.isnan(mesh.snap(bad)).all()
+        assert np.array_equal(mesh.try_step(here, bad), here) and np.array_equal(mesh.try_step(bad, here), bad, equal_nan=True)
+
+
+def test_a_start_inside_a_wall_is_put_beside_it() -> None:
+    mesh = toy()
+    inside = point(0.0, FLOOR_Y, -1.2)  # in the wall between the rooms
+    assert not mesh.is_navigable(inside) and mesh.is_navigable(mesh.snap(inside))
+    assert math.isfinite(mesh.geodesic(inside, point(2, FLOOR_Y, 0)))
+    assert mesh.is_navigable(mesh.try_step(inside, inside + point(0.25, 0, 0)))
+
+
+def test_outlines_with_holes_become_polygons_of_the_same_area() -> None:
+    outline = Contour(1, ((0, 0), (0, 10), (12, 10), (12, 0)))
+    holes = [Contour(1, ((x, 3), (x + 2, 3), (x + 2, 6), (x, 6))) for x in (2, 7)]
+    assert not outline.is_hole and all(hole.is_hole for hole in holes)
+    found = polygons([outline, *holes])
+    areas = [sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(ring, ring[1:] + ring[:1], strict=True)) / 2 for ring in found]
+    assert sum(abs(area) for area in areas) == 120 - 12 and max(len(ring) for ring in found) <= 6
