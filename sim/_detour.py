@@ -48,8 +48,7 @@ def corridor(region: Region, start: Point, first: int, goal: Point, last: int) -
 
 def _ends(region: Region, polygon: int, side: int) -> Portal:
     corners = region.polygons[polygon]
-    a, b = region.points[corners[side - 1]].tolist(), region.points[corners[side]].tolist()
-    return (a[0], a[1], a[2]), (b[0], b[1], b[2])
+    return _triple(region.points[corners[side - 1]]), _triple(region.points[corners[side]])
 
 
 def _middle(region: Region, polygon: int, side: int) -> Point:
@@ -87,8 +86,14 @@ def pulled(start: Point, portals: list[Portal], goal: Point) -> list[Point]:
     return [*path, goal]
 
 
-def search(region: Region, start: Point, first: int, goal: Point, last: int) -> np.ndarray:
-    """Habitat's path float [n, 3] between two points in polygons `first` and `last`; [0, 3] when there is none."""
+def _triple(point: np.ndarray) -> Point:
+    x, y, z = point.tolist()
+    return x, y, z
+
+
+def search(region: Region, start_m: np.ndarray, first: int, goal_m: np.ndarray, last: int) -> np.ndarray:
+    """Habitat's path float [n, 3] between two points [3] in polygons `first` and `last`; [0, 3] when there is none."""
+    start, goal = _triple(start_m), _triple(goal_m)
     way = corridor(region, start, first, goal, last)
     if not way:
         return np.zeros((0, 3))

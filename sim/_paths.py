@@ -44,8 +44,7 @@ class CornerGraph:
     def sees(self, starts: tuple[int, ...], x: float, z: float, corner: int) -> bool:
         """Whether a straight line leads from (x, z) in the polygons `starts` to the corner."""
         to_x, _, to_z = self.points[corner].tolist()
-        share, end = self.region.sight(starts, x, z, to_x, to_z)
-        return share >= 1.0 and end in self.corners[corner].fan
+        return self.region.sees(starts, x, z, to_x, to_z, self.corners[corner].fan)
 
     @cached_property
     def links(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -86,8 +85,7 @@ class Field:
         graph = self.graph
         x, y, z = point.tolist()
         goal_x, goal_y, goal_z = self.goal
-        share, end = graph.region.sight(inside, x, z, goal_x, goal_z)
-        if share >= 1.0 and end in self.inside:
+        if graph.region.sees(inside, x, z, goal_x, goal_z, self.inside):
             return math.dist((x, y, z), (goal_x, goal_y, goal_z)), -1
         if not len(graph.points):
             return math.inf, -1

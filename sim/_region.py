@@ -146,8 +146,18 @@ class Region:
                 best, found = inside, float(first[1] + s * ab[1] + t * ac[1])
         return found
 
-    def sight(self, starts: Sequence[int], x0: float, z0: float, x1: float, z1: float) -> tuple[float, int]:
-        """How far the line from (x0, z0), in the polygons `starts`, is walkable: its share, and the polygon where that ends."""
+    def sees(self, starts: Sequence[int], x0: float, z0: float, x1: float, z1: float, ends: Sequence[int]) -> bool:
+        """Whether the line from (x0, z0), in the polygons `starts`, is walkable to (x1, z1) in one of the polygons `ends`."""
+        share, last = self.sight(starts, x0, z0, x1, z1, ends)
+        return share >= 1.0 and last in ends
+
+    def sight(
+        self, starts: Sequence[int], x0: float, z0: float, x1: float, z1: float, ends: Sequence[int] | None = None
+    ) -> tuple[float, int]:
+        """How far the line from (x0, z0), in the polygons `starts`, is walkable: its share, and the polygon where that ends.
+
+        With `ends`, other polygons that hold the line's end (other storeys, or the far side of a wall) don't end the search.
+        """
         dx, dz = x1 - x0, z1 - z0
         share, last = 0.0, starts[0]
         stack, seen = [(start, 1.0) for start in starts], set()
@@ -173,7 +183,7 @@ class Region:
             seen.add(polygon)
             if leave >= share:
                 share, last = leave, polygon
-                if leave >= 1.0:
+                if leave >= 1.0 and (ends is None or polygon in ends):
                     return 1.0, polygon
             stack += [(beyond, leave) for at, tolerance, beyond in ways if beyond not in seen and at <= leave + 2 * tolerance]
         return share, last

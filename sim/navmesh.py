@@ -160,8 +160,7 @@ class NavMesh:
         here, there = self._place(start), self._place(end)
         if here is None or there is None or here.piece is not there.piece:
             return np.zeros((0, 3))
-        a, b = (tuple(float(value) for value in place.path_end) for place in (here, there))
-        return search(here.piece.region, a, here.inside[0], b, there.inside[0])
+        return search(here.piece.region, here.path_end, here.inside[0], there.path_end, there.inside[0])
 
     def habitat_geodesic(self, start: np.ndarray, end: np.ndarray) -> float:
         """Length in metres of `habitat_path`: Habitat's own value, where `geodesic` is the shortest; inf when there is none."""
