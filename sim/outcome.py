@@ -74,7 +74,7 @@ def check_house(episode: Episode, start: Pose, navmesh: NavMesh) -> None:
 
     Raises LeftOut for a start that is not on the navmesh, and for a way of another length than the dataset tells.
     """
-    away = math.dist(start.position_m, episode.start_position)
+    away = math.dist(start.position_m[::2], episode.start_position[::2])  # from above: how high a rug's edge lies is a matter of the mesh
     if away > TOLERANCE_M:
         raise LeftOut(f"the start {_rounded(episode.start_position)} is inside something: the nearest walkable point is {away:.2f} m away")
     distance, told = navmesh.geodesic(np.array(start.position_m), np.array(episode.goal)), episode.geodesic_distance_m
