@@ -16,15 +16,15 @@ from nvila_edge.navigation.actions import TURN_STEP_DEG
 from nvila_edge.serving.process import ServerProcess, start_server
 from nvila_edge.shipped import BUNDLE, DATASET
 from sim.crew import Crew, Reporter
-from sim.env import FORWARD_M
 from sim.episodes import Dataset, Episode, load_split, split_file
 from sim.metrics import SUCCESS_M
 from sim.policies import expert_histogram, median_steps
-from sim.renderer import CAMERA_HEIGHT_M, CAMERA_PX, HFOV_DEG
 from sim.report import build_report
 from sim.results import Record, RunFolder, in_order
-from sim.stage import MAX_STEPS, StageSetup
+from sim.stage import StageSetup
 from sim.summary import summarise
+from sim.task_profiles import DEFAULT, task_profile
+from sim.worlds import ENVS
 
 POLICIES = ("engine", "oracle", "random", "forward")
 
@@ -44,7 +44,9 @@ class EvalOptions:
     instructions: Literal["own", "swapped"] = "own"
     frames: Literal["camera", "black"] = "camera"
     videos: int = 5
-    env: Literal["house"] = "house"
+    env: Literal["house", "habitat"] = "house"
+    scenes: Path | None = None  # for Habitat
+    profile: str = DEFAULT
     demo: bool = False  # a demonstration: its folder may be replaced by the next one
 
 
@@ -96,6 +98,15 @@ def _resolve(options: EvalOptions) -> _Task:
         raise ValueError(f"--seed {options.seed}, --videos {options.videos}: neither may be below 0")
     if options.policy not in POLICIES:
         raise ValueError(f"--policy {options.policy!r}: one of {', '.join(POLICIES)}")
+    if options.env not in ENVS:
+        raise ValueError(f"--env {options.env!r}: one of {', '.join(ENVS)}")
+    if options.env == "house" and (options.profile != DEFAULT or options.scenes is not None):
+        raise ValueError(f"--profile and --scenes are for --env habitat; our own houses are walked with {DEFAULT}")
+    profile = task_profile(options.profile)
+    if options.policy == "engine" and profile.turn_deg != TURN_STEP_DEG:
+        raise ValueError(
+            f"--profile {profile.name} turns by {profile.turn_deg:g} degrees, a bundle's answers by {TURN_STEP_DEG}: choose another"
+        )
     if options.policy == "engine" and not (bundle / "manifest.json").exists() and not (bundle / "config.json").exists():
         raise ValueError(f"{bundle} is no bundle: it has no manifest.json; make one with `nvila-edge export CKPT {bundle}`")
     dataset = load_split(folder, options.split)
@@ -108,10 +119,14 @@ def _resolve(options: EvalOptions) -> _Task:
         "env": options.env, "dataset": options.dataset if options.dataset == "builtin" else folder.resolve().name,
         "dataset_sha256": _sha256(split_file(folder, options.split), split_file(folder, options.split, ground_truth=True)),
         "split": options.split, "policy": options.policy, "episodes": len(episodes), "seed": options.seed,
-        "instructions": options.instructions, "frames": options.frames, "max_steps": MAX_STEPS, "success_distance_m": SUCCESS_M,
-        "camera": {"width": CAMERA_PX, "height": CAMERA_PX, "hfov_deg": HFOV_DEG, "height_m": CAMERA_HEIGHT_M},
-        "forward_m": FORWARD_M, "turn_deg": TURN_STEP_DEG, "sliding": True, **({"demo": True} if options.demo else {}),
+        "instructions": options.instructions, "frames": options.frames, "max_steps": profile.max_steps, "success_distance_m": SUCCESS_M,
+        "camera": {"width": profile.width, "height": profile.height, "hfov_deg": profile.hfov_deg, "height_m": profile.camera_height_m},
+        "forward_m": profile.forward_m, "turn_deg": profile.turn_deg, "sliding": profile.sliding, **({"demo": True} if options.demo else {}),
     }  # fmt: skip
+    if options.env == "habitat":
+        from sim.habitat import load_habitat
+
+        config |= {"profile": profile.name, "habitat_sim": load_habitat().__version__}
     if options.policy == "engine":
         files = [bundle / "manifest.json"] if _is_bundle(bundle) else sorted(file for file in bundle.rglob("*") if file.is_file())
         config["bundle_sha256"] = _sha256(*files)
@@ -131,6 +146,7 @@ def _stage_setup(options: EvalOptions, task: _Task) -> StageSetup:
     truths, blind = list(task.dataset.ground_truth.values()), options.policy in ("random", "forward")
     return StageSetup(
         dataset=str(task.folder), split=options.split, policy=options.policy, seed=options.seed,
+        env=options.env, profile=options.profile, scenes=str(options.scenes) if options.scenes else "",
         swapped=options.instructions == "swapped", black=options.frames == "black", out=str(options.out),
         videos=tuple(episode.episode_id for episode in task.episodes[: options.videos]),
         expert_counts=tuple(expert_histogram(truths)) if blind else (), stop_after=median_steps(truths) if blind else 0,

@@ -1,4 +1,4 @@
-"""One worker's stage: houses, cameras and a policy, on which it plays episodes one after the other."""
+"""One worker's stage: worlds, cameras and a policy, on which it plays episodes one after the other."""
 
 from __future__ import annotations
 
@@ -20,20 +20,16 @@ from agents.policy import Policy, RemotePolicy
 from agents.protocols import Camera, Frame
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.link import Link, LocalLink
-from sim.env import HouseEnv
 from sim.episodes import Dataset, Episode, load_split
-from sim.expert import Expert
-from sim.houses.house import House
-from sim.houses.library import HouseLibrary, scene_name
-from sim.maps import HouseMap, draw_map
-from sim.navmesh import NavMesh
-from sim.outcome import EpisodeError, EpisodeRecord, check_house, episode_result
+from sim.maps import HouseMap
+from sim.outcome import Distances, EpisodeError, EpisodeRecord, episode_result
 from sim.policies import ForwardPolicy, OraclePolicy, RandomPolicy
-from sim.renderer import CAMERA_PX, Renderer
+from sim.renderer import CAMERA_PX
 from sim.results import MAPS, VIDEOS, Record, video_name
-from sim.video import VIEW_PX, Step, Story, write_video
+from sim.task_profiles import DEFAULT, task_profile
+from sim.video import Step, Story, write_video
+from sim.worlds import World, open_worlds
 
-MAX_STEPS = 500  # VLN-CE's step limit; the stop counts
 SWAP_M = 5.0  # a swapped instruction leads to a goal at least this far from the episode's own
 PATIENCE_S = 60.0  # for the server: in a simulator a slow machine must not change results
 
@@ -54,6 +50,9 @@ class StageSetup:
     black: bool
     out: str
     videos: tuple[str, ...]
+    env: str = "house"
+    profile: str = DEFAULT
+    scenes: str = ""  # folder of scenes, for Habitat
     address: str = ""
     expert_counts: tuple[int, ...] = ()
     stop_after: int = 0
@@ -103,15 +102,20 @@ OnDecision = Callable[[int, Decided], None]  # steps so far, decision
 
 
 class Stage:
-    """Plays episodes of one split. Use as a context manager. Raises RenderError without EGL, ValueError for a bad dataset."""
+    """Plays episodes of one split. Use as a context manager.
+
+    Raises RenderError without EGL, HabitatError without Habitat, ValueError for a bad dataset.
+    """
 
     def __init__(self, setup: StageSetup) -> None:
         self.setup = setup
         self.dataset: Dataset = load_split(Path(setup.dataset), setup.split)
         self.episodes = {episode.episode_id: episode for episode in self.dataset.episodes}
-        self._houses = HouseLibrary(2)
         self._exit = ExitStack()
-        self._camera_renderer, self._video_renderer = self._exit.enter_context(closing(Renderer())), None
+        scenes = Path(setup.scenes) if setup.scenes else None
+        self._worlds = self._exit.enter_context(closing(open_worlds(setup.env, setup.profile, Path(setup.dataset), scenes)))
+        steps = task_profile(setup.profile).max_steps
+        self._config = LoopConfig(max_primitives=steps, max_decisions=2 * steps, server_deadline_s=0.0, limits=SIMULATION)
         self._client = self._exit.enter_context(Client(setup.address, silence_s=PATIENCE_S)) if setup.address else None
 
     def __enter__(self) -> Stage:
@@ -124,36 +128,36 @@ class Stage:
         """Play one episode; None when it is left out (no other instruction fits). Raises Interrupted or EpisodeError."""
         started = time.monotonic()
         episode = self.episodes[episode_id]
-        house, navmesh = self._houses[scene_name(episode.scene_id)]
-        instruction = self._instruction(episode, navmesh) if self.setup.swapped else episode.instruction
+        world = self._worlds[episode.scene_id]
+        env = world.env
+        world.check(episode, env.reset(episode.start))
+        instruction = self._instruction(episode, env.distances_to(np.array(episode.goal))) if self.setup.swapped else episode.instruction
         if instruction is None:
             return None
-        env = HouseEnv(house, navmesh, self._camera_renderer)
-        check_house(episode, env.reset(episode.start), navmesh)
         record = EpisodeRecord(env)
         camera = TimedCamera(DarkCamera() if self.setup.black or self._client is None else env)
-        self._follow(Loop(self._policy(episode, env), camera, env, self._link, _CONFIG), instruction, episode_id, record, on_decision)
+        loop = Loop(self._policy(episode, world), camera, env, self._link, self._config)
+        self._follow(loop, instruction, episode_id, record, on_decision)
         truth = self.dataset.ground_truth.get(episode_id)
-        result, distances = episode_result(episode, instruction, env, record, truth, house)
+        result, distances = episode_result(episode, instruction, env, record, truth, world.rooms)
         if episode_id in self.setup.videos:
-            self._film(result, record, distances, house)
+            self._film(result, record, distances, world)
         timing = {
             "episode_id": episode_id, "wall_s": round(time.monotonic() - started, 3), "render_s": round(camera.seconds, 3),
             "latency_ms": [round(value, 2) for value in record.latency_ms], "stages_ms": record.stages(),
         }  # fmt: skip
-        self._save_map(house)
+        self._save_map(world)
         return Played(result, timing)
 
     @property
     def _link(self) -> Link:
         return self._client or LocalLink()
 
-    def _policy(self, episode: Episode, env: HouseEnv) -> Policy:
+    def _policy(self, episode: Episode, world: World) -> Policy:
         setup = self.setup
         match setup.policy:
             case "oracle":
-                expert = Expert(env.navmesh, np.array(episode.goal))
-                return OraclePolicy(lambda: expert.action(env.pose))
+                return OraclePolicy(world.expert(np.array(episode.goal)))
             case "random":
                 return RandomPolicy(setup.expert_counts, setup.stop_after, setup.seed)
             case "forward":
@@ -182,41 +186,32 @@ class Stage:
                 case _:
                     pass
 
-    def _instruction(self, episode: Episode, navmesh: NavMesh) -> str | None:
+    def _instruction(self, episode: Episode, distances: Distances) -> str | None:
         """Of another episode of the house whose goal is 5 m away or more; drawn from the seed and the id alone."""
         others = [
             other for other in self.dataset.episodes
             if other.scene_id == episode.scene_id and other.episode_id != episode.episode_id and other.instruction != episode.instruction
         ]  # fmt: skip
-        distances = navmesh.distances_to(np.array(episode.goal))
         fitting = [other for other in others if SWAP_M <= distances.distance(np.array(other.goal)) < math.inf]
         if not fitting:
             return None
         rng = np.random.default_rng(np.random.SeedSequence([self.setup.seed, zlib.crc32(episode.episode_id.encode())]))
         return sorted(fitting, key=lambda other: other.episode_id)[int(rng.integers(len(fitting)))].instruction
 
-    def _film(self, result: Record, record: EpisodeRecord, distances: list[float], house: House) -> None:
-        if self._video_renderer is None:
-            self._video_renderer = self._exit.enter_context(closing(Renderer(VIEW_PX, VIEW_PX)))
-        renderer = self._video_renderer
-        renderer.show(house)
+    def _film(self, result: Record, record: EpisodeRecord, distances: list[float], world: World) -> None:
         episode_id = str(result["episode_id"])
         steps = [
             Step(pose, index, distances[index], decision + 1, record.shown[decision])
             for index, (pose, decision) in enumerate(zip(record.poses, [*record.owners, len(record.shown) - 1], strict=True))
         ]
         story = Story(
-            f"{house.name}  ·  episode {episode_id}  ·  policy {self.setup.policy}", result["instruction"], steps,
+            f"{world.name}  ·  episode {episode_id}  ·  policy {self.setup.policy}", result["instruction"], steps,
             np.array(result["reference"]), np.array(result["goal"]), bool(result["success"]), result["ended"] == "stop",
         )  # fmt: skip
-        house_map = HouseMap.load(Path(self.setup.out) / MAPS, house.name) or draw_map(renderer, house.rooms)
-        write_video(Path(self.setup.out) / VIDEOS / video_name(episode_id), story, house_map, renderer.rgb)
+        house_map = HouseMap.load(Path(self.setup.out) / MAPS, world.name) or world.draw_map()
+        write_video(Path(self.setup.out) / VIDEOS / video_name(episode_id), story, house_map, world.view)
 
-    def _save_map(self, house: House) -> None:
+    def _save_map(self, world: World) -> None:
         folder = Path(self.setup.out) / MAPS
-        if not (folder / f"{house.name}.json").exists():
-            self._camera_renderer.show(house)
-            draw_map(self._camera_renderer, house.rooms).save(folder, house.name)
-
-
-_CONFIG = LoopConfig(max_primitives=MAX_STEPS, max_decisions=2 * MAX_STEPS, server_deadline_s=0.0, limits=SIMULATION)
+        if not (folder / f"{world.name}.json").exists():
+            world.draw_map().save(folder, world.name)
