@@ -86,8 +86,12 @@ class HouseWorld:
     """A generated house with our renderer."""
 
     def __init__(self, env: HouseEnv, view: Callable[[Pose], np.ndarray], renderer: Renderer) -> None:
-        self.env, self.view, self._renderer = env, view, renderer
+        self.env, self._view, self._renderer = env, view, renderer
         self.name, self.rooms = env.house.name, env.house.rooms
+
+    def view(self, pose: Pose) -> np.ndarray:
+        """Drawn at the film's size."""
+        return self._view(pose)
 
     def check(self, episode: Episode, start: Pose) -> None:
         """Houses are made from their names: one that differs from the dataset's would spoil every figure. Raises EpisodeError."""
