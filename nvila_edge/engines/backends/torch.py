@@ -71,8 +71,11 @@ class TorchBackend:
 
 def open_checkpoint(folder: Path, threads: int) -> tuple[EngineSpec, ChatTokenizer, np.ndarray, TorchBackend]:
     """What `Engine` takes, for a checkpoint in the published layout, unquantised. Raises CheckpointError when it cannot be opened."""
-    spec = spec_of_checkpoint(opened(folder).folder)
-    model = NVILA.from_pretrained(folder, dtype="float32")
+    return of_model(spec_of_checkpoint(opened(folder).folder), NVILA.from_pretrained(folder, dtype="float32"), threads)
+
+
+def of_model(spec: EngineSpec, model: NVILA, threads: int) -> tuple[EngineSpec, ChatTokenizer, np.ndarray, TorchBackend]:
+    """What `Engine` takes, for a model in float32."""
     assert model.tokenizer is not None
     table = model.llm.model.embed_tokens.weight.detach().numpy()
     return spec, model.tokenizer, table, TorchBackend(spec, model.vision_tower, model.mm_projector, model.llm, threads)
