@@ -26,6 +26,11 @@ SHAPES = {
         LanguageSpec("qwen2", 1536, 28, 12, 2, 128, 8960, 151648, 1e-6, 1e6, True, True),
         MediaRules(image_aspect_ratio="dynamic"), "qwen2", "navila", 8,
     ),
+    "lite-8b": EngineSpec(
+        VisionSpec(448, 14, 1152, 26, 16, 4304, 1e-6, "mlp_downsample_3x3_fix", False, 3584),
+        LanguageSpec("qwen2", 3584, 28, 28, 4, 128, 18944, 151648, 1e-6, 1e6, True, False),
+        MediaRules(image_aspect_ratio="dynamic"), "qwen2", "navila", 8,
+    ),
     "8b": EngineSpec(
         VisionSpec(448, 14, 1152, 26, 16, 4304, 1e-6, "mlp_downsample", False, 3584, 3),
         LanguageSpec("qwen2", 3584, 28, 28, 4, 128, 18944, 151648, 1e-6, 1e6, True, False),
