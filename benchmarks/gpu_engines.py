@@ -1,7 +1,7 @@
 """The torch-CUDA engine on a GPU: right first, then fast. Random weights of a published shape (they do not matter for speed).
 
     python -m benchmarks.gpu_engines --folder /some/disk/with/12GB [--shape lite-8b] > gpu-engines.json
-    python -m benchmarks.gpu_engines --tiny --folder DIR          # a smoke test of this script, on the CPU too
+    python -m benchmarks.gpu_engines --shape tiny --folder DIR      # tries this script, on a CPU too
 
 1. Two layers of the shape against float32 with the same weights: cosine of logits (prefill, captured step) and of the tower's features.
 2. Copy bandwidth of the card, and W4A16 decoding at a context of 1,024 as a share of the bound that reading the weights once sets.
@@ -36,16 +36,10 @@ from nvila_edge.engines import Engine
 from nvila_edge.engines.backends.torch_quantised import QuantisedBackend
 from nvila_edge.engines.manifest import EMBEDDING
 from nvila_edge.engines.session import causal
-from nvila_edge.engines.spec import EngineSpec, LanguageSpec, VisionSpec
-from nvila_edge.model.checkpoint import MediaRules
+from nvila_edge.engines.spec import EngineSpec, LanguageSpec
 from nvila_edge.model.tokens import ChatTokenizer
 
-CONTEXT, BATCH, WARM_UP = 1024, 8, 5
-TINY = EngineSpec(
-    VisionSpec(112, 14, 128, 2, 2, 256, 1e-6, "mlp_downsample", False, 128),
-    LanguageSpec("qwen2", 128, 2, 4, 2, 32, 256, 640, 1e-6, 1e6, True, False),
-    MediaRules(image_aspect_ratio="resize"), "qwen2", "navila", 8,
-)  # fmt: skip
+CONTEXT, BATCH, WARM_UP, REPEATS = 1024, 8, 5, 50
 
 
 class Card:
@@ -54,7 +48,7 @@ class Card:
     def __init__(self, repeats: int) -> None:
         self.name = "cuda" if torch.cuda.is_available() else "cpu"
         self.dtype = torch.float16 if self.name == "cuda" else torch.float32
-        self.repeats = repeats
+        self.repeats = repeats if self.name == "cuda" else 3
 
     def wait(self) -> None:
         """Until all work is done."""
@@ -216,18 +210,17 @@ def main() -> None:
     """Prints one JSON object; what it wrote into the folder is removed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=sorted(SHAPES), default="lite-8b")
-    parser.add_argument("--tiny", action="store_true", help="a tiny shape and few repeats")
     parser.add_argument("--folder", type=Path, required=True, help="must not exist")
     options = parser.parse_args()
-    if not options.tiny and not torch.cuda.is_available():
-        raise SystemExit("no CUDA device is here; --tiny tries this script on the CPU")
-    card, spec = Card(3 if options.tiny else 50), TINY if options.tiny else SHAPES[options.shape]
+    if options.shape != "tiny" and not torch.cuda.is_available():
+        raise SystemExit("no CUDA device is here; --shape tiny tries this script on the CPU")
+    card, spec = Card(REPEATS), SHAPES[options.shape]
     options.folder.mkdir(parents=True)
     try:
         found = {"correctness": correctness(card, options.folder, spec), **measure(card, options.folder, spec)}
     finally:
         shutil.rmtree(options.folder, ignore_errors=True)
-    about = {"shape": "tiny" if options.tiny else options.shape, "device": card.name, "machine": machine(), "torch": torch.__version__}
+    about = {"shape": options.shape, "device": card.name, "machine": machine(), "torch": torch.__version__}
     print(json.dumps({**about, **found}, indent=1))
 
 
