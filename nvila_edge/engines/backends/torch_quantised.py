@@ -173,11 +173,10 @@ class QuantisedBackend:
         self.decoder = Decoder(spec.language, LanguageWeights(folder, spec), dtype, quantised).to(device).eval()
         self._like, self._step = self.decoder.norm, None
         tower, projector = tower.to(device).eval(), projector.to(device).eval()
-        self._run: Any = self.decoder
-        if torch.device(device).type == "cuda":
-            tower.forward = torch.compile(tower.forward)  # type: ignore[method-assign]
-            self._run = torch.compile(self.decoder, dynamic=True)
-        self._encoder = TorchEncoder(tower, projector, spec.media)
+        if torch.device(device).type == "cuda":  # a layer at a time: all of them share what was compiled for the first one
+            for layer in (*tower.encoder.layers, *self.decoder.layers):
+                layer.compile(dynamic=True)
+        self._tower, self._encoder = tower, TorchEncoder(tower, projector, spec.media)
 
     @torch.no_grad()
     def encode(self, pixels_N3SS: np.ndarray) -> np.ndarray:
@@ -192,7 +191,7 @@ class QuantisedBackend:
     @torch.no_grad()
     def features_of_batch(self, pixels_N3SS: Tensor) -> Tensor:
         """`features` of tiles on the device, all at once: for what need not be the same to the bit in other company."""
-        return self._encoder._tower(pixels_N3SS)  # noqa: SLF001
+        return self._tower(pixels_N3SS)
 
     @torch.no_grad()
     def project(self, features_NPC: np.ndarray) -> np.ndarray:
@@ -206,7 +205,7 @@ class QuantisedBackend:
     ) -> tuple[np.ndarray, tuple[Tensor, Tensor]]:
         """One pass over T positions."""
         given = [torch.from_numpy(np.ascontiguousarray(one)).to(self._like.device) for one in (embeds, positions, mask, logit_positions)]
-        logits, *new = self._run(*given[:3], past.keys, past.values, given[3])
+        logits, *new = self.decoder(*given[:3], past.keys, past.values, given[3])
         return logits.cpu().numpy(), (new[0], new[1])
 
     @torch.no_grad()
@@ -215,7 +214,7 @@ class QuantisedBackend:
     ) -> tuple[np.ndarray, tuple[Tensor, Tensor]]:
         """One position; the second time with the same cache a captured graph. Its new keys and values last until the next step."""
         if self._step is None or self._step.past is not past:
-            self._step = Step(self._run, past, self._like.device, self._spec.language.hidden)
+            self._step = Step(self.decoder, past, self._like.device, self._spec.language.hidden)
         return self._step(embeds, positions, mask, logit_positions)
 
     def cache(self, capacity: int) -> TensorCache:
