@@ -128,5 +128,10 @@ def _qwen_config(spec: EngineSpec) -> Qwen2VLConfig:
         "mlp_ratio": round(vision.intermediate / vision.hidden),
     }  # fmt: skip
     last = language.vocab - 1
-    ids = {"image_token_id": last, "video_token_id": last - 1, "vision_start_token_id": last - 2, "vision_end_token_id": last - 3}
+    ids: dict[str, Any] = {
+        "image_token_id": last,
+        "video_token_id": last - 1,
+        "vision_start_token_id": last - 2,
+        "vision_end_token_id": last - 3,
+    }
     return Qwen2VLConfig(text_config=text, vision_config=tower, tie_word_embeddings=language.tied, **ids)

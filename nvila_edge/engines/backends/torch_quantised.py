@@ -34,6 +34,10 @@ def _buffers(module: nn.Module, **tensors: Tensor | None) -> None:
 class BlockLinear(nn.Module):
     """W4A16 or W8A16; several weights that read the same input become one, outputs one after the other."""
 
+    codes: Tensor
+    scale: Tensor
+    offset: Tensor | None
+
     def __init__(self, weights: Sequence[BlockWeight], bias: Tensor | None, dtype: torch.dtype) -> None:
         super().__init__()
         codes, scales = zip(*(packed(weight) for weight in weights), strict=True)
@@ -52,6 +56,10 @@ class BlockLinear(nn.Module):
 
 class Int8Linear(nn.Module):
     """W8A8 with a static scale for its input [.., K]."""
+
+    q: Tensor
+    scale: Tensor
+    input_scale: Tensor
 
     def __init__(self, weight: Int8Weight, bias: Tensor | None) -> None:
         super().__init__()
@@ -79,6 +87,9 @@ def linear(weights: Sequence[Weight], bias: Sequence[Weight] | None, dtype: torc
 
 class Layer(nn.Module):
     """One decoder layer. T positions, P past ones."""
+
+    first: Tensor
+    second: Tensor
 
     def __init__(self, spec: LanguageSpec, weights: dict[str, Weight], dtype: torch.dtype, quantised: bool) -> None:
         super().__init__()
@@ -121,6 +132,9 @@ def _turned(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 class Decoder(nn.Module):
     """embeds [T, H], positions [T], mask [T, P + T], past keys and values [L, KV, P, D], asked [K] -> logits float32 [K, vocab], new keys and values
     [L, KV, T, D]."""
+
+    norm: Tensor
+    frequencies: Tensor
 
     def __init__(self, spec: LanguageSpec, weights: LanguageWeights, dtype: torch.dtype, quantised: bool) -> None:
         super().__init__()

@@ -6,10 +6,12 @@ Sums are kept in float32: FP16 sums would overflow where an activation is an out
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import torch
-import triton
-import triton.language as tl
+import triton  # type: ignore[import-not-found]  comes with CUDA builds of torch, and with the extra dev
+import triton.language as tl  # type: ignore[import-not-found]
 from torch import Tensor
 
 _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
@@ -134,10 +136,9 @@ def weight_only(x_MK: Tensor, codes: Tensor, scale: Tensor) -> Tensor:
     half = codes.shape[2] if bits == 4 else codes.shape[2] // 2
     x_MK, y = x_MK.contiguous(), x_MK.new_empty(m, n)
     if m == 1:
-        _vector[lambda meta: (triton.cdiv(n, meta["BLOCK_N"]),)](x_MK, codes, scale, y, n, groups, half, bits)
+        _launch(_vector, lambda meta: (triton.cdiv(n, meta["BLOCK_N"]),), x_MK, codes, scale, y, n, groups, half, bits)
     else:
-        grid = lambda meta: (triton.cdiv(m, meta["BLOCK_M"]), triton.cdiv(n, meta["BLOCK_N"]))  # noqa: E731
-        _matrix[grid](x_MK, codes, scale, y, m, n, _tall(m), groups, half, bits)
+        _launch(_matrix, _tiles(m, n), x_MK, codes, scale, y, m, n, _tall(m), groups, half, bits)
     return y
 
 
@@ -145,10 +146,18 @@ def w8a8(x_MK: Tensor, x_scale: Tensor, q_NK: Tensor, scale_N: Tensor, bias_N: T
     """See products.w8a8."""
     (m, k), n = x_MK.shape, len(q_NK)
     y = torch.empty(m, n, dtype=dtype, device=x_MK.device)
-    grid = lambda meta: (triton.cdiv(m, meta["BLOCK_M"]), triton.cdiv(n, meta["BLOCK_N"]))  # noqa: E731
     bias = scale_N if bias_N is None else bias_N  # never read where there is none
-    _int8[grid](x_MK.contiguous(), q_NK, x_scale, scale_N, bias, y, m, n, _tall(m), k, int(len(x_scale) > 1), bias_N is not None)
+    per_row = int(len(x_scale) > 1)
+    _launch(_int8, _tiles(m, n), x_MK.contiguous(), q_NK, x_scale, scale_N, bias, y, m, n, _tall(m), k, per_row, bias_N is not None)
     return y
+
+
+def _launch(kernel: Any, grid: Callable[[dict[str, int]], tuple[int, ...]], *arguments: object) -> None:
+    kernel[grid](*arguments)
+
+
+def _tiles(m: int, n: int) -> Callable[[dict[str, int]], tuple[int, ...]]:
+    return lambda meta: (triton.cdiv(m, meta["BLOCK_M"]), triton.cdiv(n, meta["BLOCK_N"]))
 
 
 def _tall(rows: int) -> int:
