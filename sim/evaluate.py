@@ -20,7 +20,7 @@ from nvila_edge.serving.process import ServerProcess, start_server
 from nvila_edge.shipped import BUNDLE, DATASET
 from sim.crew import Crew, EvaluationError, Reporter
 from sim.early_failure import Watched
-from sim.episodes import Choice, Dataset, Episode, Fault, load_usable, split_file
+from sim.episodes import Choice, Dataset, Episode, Fault, load_usable, said_by_hand, split_file
 from sim.metrics import SUCCESS_M
 from sim.policies import expert_histogram, median_steps
 from sim.report import build_report
@@ -51,7 +51,7 @@ class EvalOptions:
     episodes: int | None = None
     workers: int = 1
     seed: int = 0
-    instructions: Literal["own", "swapped"] = "own"
+    instructions: Literal["own", "swapped", "by-hand"] = "own"
     frames: Literal["camera", "black"] = "camera"
     videos: int = 5
     env: Literal["house", "habitat"] = "house"
@@ -130,6 +130,8 @@ def resolve(options: EvalOptions) -> Task:
     agent, choice = _agent(options, bundle), _choice(options)
     profile = _profile(options, agent)
     dataset = load_usable(folder, options.split, choice)
+    if options.instructions == "by-hand":
+        dataset = said_by_hand(dataset, folder)
     episodes, faults = _with_goals(dataset, f"the split {options.split} of {folder}")
     episodes = spread(episodes, options.episodes)
     config: Record = {
@@ -213,7 +215,7 @@ def _stage_setup(options: EvalOptions, task: Task) -> StageSetup:
     return StageSetup(
         dataset=str(task.folder), split=options.split, policy=options.policy, seed=options.seed,
         env=options.env, profile=options.profile, scenes=str(options.scenes) if options.scenes else "",
-        swapped=options.instructions == "swapped", black=options.frames == "black", out=str(options.folder), videos=task.filmed,
+        instructions=options.instructions, black=options.frames == "black", out=str(options.folder), videos=task.filmed,
         expert_counts=tuple(expert_histogram(truths)) if blind else (), stop_after=median_steps(truths) if blind else 0,
         agent=task.agent.name, role=options.role, languages=_choice(options).languages,
     )  # fmt: skip

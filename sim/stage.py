@@ -24,7 +24,7 @@ from nvila_edge.serving.client import Client
 from nvila_edge.serving.link import Link, LocalLink
 from sim.cameras import DarkCamera, TimedCamera
 from sim.decisions import DecisionLog
-from sim.episodes import Choice, Dataset, Episode, load_usable
+from sim.episodes import Choice, Dataset, Episode, load_usable, said_by_hand
 from sim.maps import HouseMap
 from sim.outcome import Distances, EpisodeError, EpisodeRecord, LeftOut, episode_result
 from sim.policies import ForwardPolicy, OraclePolicy, RandomPolicy, TimedPolicy
@@ -52,7 +52,7 @@ class StageSetup:
     split: str
     policy: str
     seed: int
-    swapped: bool
+    instructions: str
     black: bool
     out: str
     videos: tuple[str, ...]
@@ -108,6 +108,8 @@ class Stage:
     def __init__(self, setup: StageSetup) -> None:
         self.setup, self.agent = setup, agent_profile(setup.agent)
         self.dataset: Dataset = load_usable(Path(setup.dataset), setup.split, Choice(setup.role, setup.languages))
+        if setup.instructions == "by-hand":
+            self.dataset = said_by_hand(self.dataset, Path(setup.dataset))
         self.episodes = {episode.episode_id: episode for episode in self.dataset.episodes}
         self._exit = ExitStack()
         scenes = Path(setup.scenes) if setup.scenes else None
@@ -161,7 +163,7 @@ class Stage:
             world = self._worlds[episode.scene_id]
             start = world.env.reset(episode.start)
             distances = world.env.distances_to(np.array(episode.goal))
-            instruction = self._instruction(episode, distances) if self.setup.swapped else episode.instruction
+            instruction = self._instruction(episode, distances) if self.setup.instructions == "swapped" else episode.instruction
             checked_instruction(instruction)  # asked as it is written: tidying is the agent's
         except ValueError as error:
             raise LeftOut(str(error)) from error

@@ -42,8 +42,9 @@ class Eval:
     """Simulator processes; results do not depend on it."""
     seed: int = 0
     """Of the random policy and of swapped instructions."""
-    instructions: Literal["own", "swapped"] = "own"
-    """swapped: each episode gets the instruction of another one of its house whose goal is 5 m or more away."""
+    instructions: Literal["own", "swapped", "by-hand"] = "own"
+    """swapped: each episode gets the instruction of another one of its house whose goal is 5 m or more away. by-hand: only the episodes that people
+    have said in their own words (SPLIT_by_hand.json of the dataset)."""
     frames: Literal["camera", "black"] = "camera"
     """black: the policy sees nothing."""
     videos: int = 5
