@@ -206,6 +206,8 @@ def fill(kind: type[T], content: dict[str, Any], where: str) -> T:
             values[key] = fill(type(default), value, f"{where}{key}.")  # type: ignore[arg-type]
             continue
         wanted = type(default) if not isinstance(default, dataclasses._MISSING_TYPE) else str  # noqa: SLF001
+        if value is None and default == "":
+            value = ""  # key= on the command line
         if wanted is float and isinstance(value, (int, str)) and not isinstance(value, bool):
             try:
                 value = float(value)  # YAML reads 1e-3 as text
