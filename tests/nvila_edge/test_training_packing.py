@@ -83,7 +83,9 @@ def test_every_answer_of_a_conversation_is_learned_with_its_end(model):
     learned = [tokenizer.tokenizer.decode(list(p.ids), skip_special_tokens=False) for p in pieces if p.learned]
     assert learned == ["yes<|im_end|>", "no<|im_end|>"]
     bare = conversation(tokenizer, (Exchange("one?", "yes"),), system_prompt=False)
-    assert tokenizer.tokenizer.decode(list(bare[0].ids), skip_special_tokens=False).startswith("<|im_start|>system\n<|im_end|>\n<|im_start|>user")
+    assert tokenizer.tokenizer.decode(list(bare[0].ids), skip_special_tokens=False).startswith(
+        "<|im_start|>system\n<|im_end|>\n<|im_start|>user"
+    )
 
 
 def test_llama_ends_the_last_answer_otherwise(golden):

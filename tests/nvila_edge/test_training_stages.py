@@ -69,7 +69,13 @@ def test_published_values_of_both_sets():
     assert released[5].pools() == [[8, 1, 1]] and released[5].max_length == 16384 and released[4].image_mode == "dynamic_s2"
     chain = load_stages("nvila-five-stages", ["nvila-stage2.max_length=99", "seed=4", "checkpoint=x"])
     assert [r.max_length for r in chain] == [8192, 99, 8192, 8192, 16384] and {r.seed for r in chain} == {4}
-    assert [r.checkpoint for r in chain] == ["x", "", "", "", ""] and [r.requires for r in chain] == ["", "stage1", "stage2", "stage3", "stage4"]
+    assert [r.checkpoint for r in chain] == ["x", "", "", "", ""] and [r.requires for r in chain] == [
+        "",
+        "stage1",
+        "stage2",
+        "stage3",
+        "stage4",
+    ]
 
 
 def test_the_rate_rises_then_falls_as_a_cosine():
@@ -78,12 +84,13 @@ def test_the_rate_rises_then_falls_as_a_cosine():
     assert rates[6 + 97] == pytest.approx(0.5) and rates[6:] == sorted(rates[6:], reverse=True)
 
 
+@pytest.mark.timeout(400)
 def test_a_run_that_is_killed_goes_on_to_the_bit(tmp_path):
     recipe = stage(tmp_path, "steps=12")
     _run(recipe, tmp_path / "whole")
     command = _command(tmp_path, "steps=12")
     child = subprocess.Popen(command, cwd=tmp_path, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + 300
     while not complete(tmp_path / "killed") and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     child.send_signal(signal.SIGKILL)
@@ -98,13 +105,15 @@ def test_a_run_that_is_killed_goes_on_to_the_bit(tmp_path):
     assert losses(tmp_path / "whole")[-1] < losses(tmp_path / "whole")[0]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(660)  # three programs start, on a machine that may be busy
 def test_two_processes_give_the_losses_of_one(tmp_path):
     one = stage(tmp_path, "max_length=96")
     (tmp_path / "data" / "media" / "3.png").write_bytes(b"no picture")  # its process has less to do
     _run(one, tmp_path / "one")
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
     command = _command(tmp_path, "max_length=96", launcher=torchrun, out="two")
-    done = subprocess.run(command, cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=170)
+    done = subprocess.run(command, cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
     a, b = NVILA.from_pretrained(tmp_path / "one" / "final"), NVILA.from_pretrained(tmp_path / "two" / "final")
@@ -126,7 +135,9 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
 
     monkeypatch.setattr(StageRun, "_save_checkpoint", limited)
     try:
-        with pytest.raises(TrainingError, match="the disk is full: .*step-000004 was not saved .*The last good checkpoint is .*step-000002"):
+        with pytest.raises(
+            TrainingError, match="the disk is full: .*step-000004 was not saved .*The last good checkpoint is .*step-000002"
+        ):
             _run(recipe, tmp_path / "out")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -203,7 +214,9 @@ def test_the_five_stages_run_as_a_chain(tmp_path):
     assert "<polyline" in page and "http" not in page
     first = NVILA.from_pretrained(tmp_path / "out" / "nvila-stage1" / "final").mm_projector.state_dict()
     fresh = NVILA.from_pretrained(tmp_path / "checkpoint").mm_projector.state_dict()
-    assert all((value - first[name]).abs().max() > 1e-3 for name, value in fresh.items() if value.ndim == 2)  # stage 1 begins with a new one
+    assert all(
+        (value - first[name]).abs().max() > 1e-3 for name, value in fresh.items() if value.ndim == 2
+    )  # stage 1 begins with a new one
 
 
 def _command(tmp_path: Path, *overrides: str, launcher: list[str] | None = None, out: str = "killed") -> list[str]:
