@@ -20,10 +20,11 @@ EXTRAS = {
     "onnxruntime": ("cpu", "engines"), "moderngl": ("sim", "houses"), "av": ("sim", "videos"), "scipy": ("sim", "houses"),
     "trimesh": ("sim", "houses"), "fastdtw": ("sim", "evaluation"), "torch": ("train", "training, export"),
     "transformers": ("train", "training, export"), "safetensors": ("train", "training, export"), "onnx": ("export", "export"),
-    "ml_dtypes": ("export", "export"), "tensorrt_rtx_bindings": ("tensorrt", "GPU engines"),
+    "ml_dtypes": ("export", "export"), "tensorrt_rtx_bindings": ("tensorrt", "GPU engines"), "peft": ("train", "tuning with adapters"),
+    "bitsandbytes": ("qlora", "tuning a 4-bit model"),
 }  # fmt: skip
 _REQUIRED = {"cv2": "images", "zmq": "serving", "msgpack": "serving", "tokenizers": "engines"}
-_SLOW = ("torch", "transformers")  # seconds to import: looked up only
+_SLOW = ("torch", "transformers", "peft", "bitsandbytes")  # seconds to import: looked up only
 OK, OPTIONAL, FAIL = "ok", "optional", "FAIL"
 
 

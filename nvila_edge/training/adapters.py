@@ -64,7 +64,7 @@ def _quantise(model: NVILA) -> None:
     """The decoder's linear layers in NF4 with double quantisation; norms and lm_head stay. They take 4 bits when they reach the GPU."""
     if not torch.cuda.is_available():
         raise RecipeError("tuning.language=qlora needs an NVIDIA GPU: its 4-bit kernels are CUDA's; without one take tuning.language=lora")
-    from bitsandbytes.nn import Linear4bit, Params4bit
+    from bitsandbytes.nn import Linear4bit, Params4bit  # type: ignore[import-not-found]  an extra, CUDA only
 
     for name, child in list(model.llm.model.layers.named_modules()):
         if type(child) is nn.Linear:

@@ -5,7 +5,7 @@ Shapes: T positions, H hidden, k tokens of a medium.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -136,19 +136,20 @@ def fused(model: NVILA, batch: Sequence[Prepared]) -> tuple[list[Tensor], list[T
     return embeds, labels
 
 
-def _encoded(model: NVILA, batch: Sequence[Prepared]):
-    """The blocks of all images in order, and the tokens of every sample's video (None: it has none)."""
+def _encoded(model: NVILA, batch: Sequence[Prepared]) -> tuple[Iterator[Tensor], list[Tensor]]:
+    """The blocks of all images in order, and the tokens of every sample's video (empty: it has none)."""
     media = model.media
     tiled = [one for prepared in batch for one in prepared.tiled]
     frames = [frame for prepared in batch for frame in prepared.frames]
     images = iter(media.tiled_blocks(tiled) if tiled else ())
-    tokens = media.single_tiles(frames).split([len(prepared.frames) for prepared in batch]) if frames else ()
-    videos = [media.video_tokens(own) if len(own) else None for own in tokens] or [None] * len(batch)
-    return images, videos
+    if not frames:
+        return images, [torch.empty(0)] * len(batch)
+    tokens: tuple[Tensor, ...] = media.single_tiles(frames).split([len(prepared.frames) for prepared in batch])
+    return images, [media.video_tokens(own) if len(own) else own for own in tokens]
 
 
 def untaught_media(model: NVILA) -> Tensor:
     """A zero that depends on tower and projector: for batches without media, where their gradients must still exist (with FSDP every process has to
     take part in the same exchanges)."""
-    grey = Image.new("RGB", (model.vision_tower.image_size,) * 2)
+    grey = Image.new("RGB", (model.vision_tower.image_size, model.vision_tower.image_size))
     return model.media.single_tiles([grey]).sum() * 0

@@ -111,11 +111,11 @@ def _attention(
 def _on_gpu(query_1ATD: Tensor, key: Tensor, value: Tensor, scaling: float, segments: Segments) -> Tensor:
     """torch's own kernel for sequences of various lengths (FlashAttention: 16 bit only)."""
     assert varlen_attn is not None
-    flat = [tensor[0].transpose(0, 1).contiguous() for tensor in (query_1ATD, key, value)]
-    longest = max(segments.lengths)
+    query, key, value = (tensor[0].transpose(0, 1).contiguous() for tensor in (query_1ATD, key, value))
+    starts, longest = segments.starts, max(segments.lengths)
+    grouped = query.shape[1] != key.shape[1]
     mixed: Any = varlen_attn(
-        *flat, segments.starts, segments.starts, longest, longest, scale=scaling, window_size=(-1, 0),
-        enable_gqa=query_1ATD.shape[1] != key.shape[1],
+        query, key, value, starts, starts, longest, longest, scale=scaling, window_size=(-1, 0), enable_gqa=grouped
     )  # fmt: skip
     return mixed[None]
 

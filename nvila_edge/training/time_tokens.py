@@ -54,7 +54,7 @@ def add_time_tokens(model: NVILA, tokens: int = TIME_TOKENS) -> None:
             f"the checkpoint's config.json says time_token_ids {raw['time_token_ids'][0]}.., its tokenizer {ids[0]}..: "
             "mismatched vocabulary, they belong to different models"
         )
-    _grow(model, max(ids) + 1)
+    _grow(model, 1 + max(number for number in ids if number is not None))
     raw |= {
         "num_time_tokens": tokens,
         "time_token_ids": ids,
@@ -69,11 +69,11 @@ def _grow(model: NVILA, rows: int) -> None:
     if rows <= int(config.vocab_size):  # type: ignore[arg-type]
         return
     tied = bool(config.tie_word_embeddings)
-    embedding, head = llm.get_input_embeddings(), llm.lm_head
-    grown = _grown(embedding.weight, rows)
-    llm.set_input_embeddings(nn.Embedding(rows, grown.shape[1], _weight=grown))
+    embedding, head = llm.model.embed_tokens.weight, llm.lm_head.weight
+    grown = nn.Parameter(_grown(embedding, rows))
+    llm.model.embed_tokens = nn.Embedding(rows, grown.shape[1], _weight=grown)
     llm.lm_head = nn.Linear(grown.shape[1], rows, bias=False, device="meta")
-    llm.lm_head.weight = llm.get_input_embeddings().weight if tied else nn.Parameter(_grown(head.weight, rows))
+    llm.lm_head.weight = llm.model.embed_tokens.weight if tied else nn.Parameter(_grown(head, rows))
     llm.vocab_size = config.vocab_size = llm.model.vocab_size = rows
 
 

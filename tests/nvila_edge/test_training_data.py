@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from nvila_edge.training.feed import Feed
+from nvila_edge.training.llava import read_llava
 from nvila_edge.training.mixture import Mixture, load_mixture, mixture_entries
 from nvila_edge.training.ranks import Ranks
 from nvila_edge.training.recipe import RecipeError
 from nvila_edge.training.samples import LISTED, Exchange, Faults, Sample, SampleError, Source, marked
-from nvila_edge.training.llava import read_llava
 
 
 def _text(i: int, subset: str = "s") -> Sample:
