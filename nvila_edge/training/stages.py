@@ -44,15 +44,23 @@ class Tuning:
         return self.vision == "lora" or self.language != "full"
 
 
+@dataclass(frozen=True)
+class Parts:
+    """In place of a checkpoint: folders or hub ids of a SigLIP tower and a language model that were trained apart."""
+
+    vision: str = ""
+    language: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StageRecipe:
     """One stage. `stage`: the mark that its result carries; `requires`: the mark that the checkpoint it starts from must carry ("" takes any).
 
-    checkpoint: folder or hub id; data: mixture file, mixture and held_out: names in it. global_batch: samples an update, whatever the number of processes;
-    steps 0: `epochs` of the mixture. max_length: positions of the longest sample and of a packed row; micro_batch: samples of a padded batch, where
-    packing is off. projector: "new", or a type, for one that has learned nothing; "" keeps the checkpoint's. image_mode, video_frames and video_pool
-    ("8x1x1": frames x rows x columns, several joined by commas) change the model's own when given; time_tokens: how many it gets. save_dtype: of the
-    result; "" as the checkpoint stored it.
+    checkpoint: folder or hub id, or in its place `parts`; data: mixture file, mixture and held_out: names in it. global_batch: samples an update, whatever
+    the number of processes; steps 0: `epochs` of the mixture. max_length: positions of the longest sample and of a packed row; micro_batch: samples of
+    a padded batch, where packing is off. projector: "new", or a type, for one that has learned nothing; "" keeps the checkpoint's. image_mode,
+    video_frames and video_pool ("8x1x1": frames x rows x columns, several joined by commas) change the model's own when given; time_tokens: how many
+    it gets. save_dtype: of the result; "" as the checkpoint stored it.
     """
 
     name: str
@@ -60,6 +68,7 @@ class StageRecipe:
     stage: str = ""
     requires: str = ""
     checkpoint: str = ""
+    parts: Parts = field(default_factory=Parts)
     data: str = ""
     mixture: str = ""
     held_out: str = ""
@@ -107,6 +116,8 @@ class StageRecipe:
             _check_choice(key, getattr(self, key), allowed)
         for part, allowed in TUNINGS.items():
             _check_choice(f"tuning.{part}", getattr(tuning, part), allowed)
+        if bool(self.parts.vision) != bool(self.parts.language) or (self.parts.vision and (self.checkpoint or tuning.adapters)):
+            raise RecipeError("parts.vision and parts.language come together, without a checkpoint and without adapters")
         if self.time_tokens == 1 or self.time_tokens < 0:
             raise RecipeError(f"time_tokens is {self.time_tokens}; expected 0, or 2 and more (NVILA: 100)")
         self.pools()

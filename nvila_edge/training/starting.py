@@ -7,9 +7,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from nvila_edge.model.checkpoint import parse_config
+from nvila_edge.model.checkpoint import checkpoint_folder, parse_config, read_config
 from nvila_edge.model.nvila import NVILA
+from nvila_edge.model.opening import local_folder
 from nvila_edge.model.projector import Projector
+from nvila_edge.training.assemble import assemble
 from nvila_edge.training.recipe import RecipeError
 from nvila_edge.training.stages import StageRecipe
 from nvila_edge.training.time_tokens import add_time_tokens
@@ -23,9 +25,15 @@ def open_model(recipe: StageRecipe, folder: Path | None = None) -> NVILA:
 
     Raises RecipeError when there is none, or it is not one that this stage begins with; CheckpointError when it cannot be opened.
     """
-    if not recipe.checkpoint and folder is None:
+    if folder is None and recipe.parts.vision:
+        mode = {"image_mode": recipe.image_mode or "resize", "s2_scales": "448,896,1344", "s2_max_split_size": 448}
+        kind = recipe.projector if recipe.projector not in ("", "new") else "mlp_downsample"
+        torch.manual_seed(recipe.seed)
+        model = assemble(recipe.parts.vision, recipe.parts.language, kind, **mode)
+    elif folder is None and not recipe.checkpoint:
         raise RecipeError("the recipe names no checkpoint; set checkpoint=FOLDER to a model in the published layout")
-    model = NVILA.from_pretrained(folder or recipe.checkpoint, dtype="float32")
+    else:
+        model = NVILA.from_pretrained(folder or recipe.checkpoint, dtype="float32")
     if folder is None:
         _check_mark(recipe, str(model.config.raw.get(MARK, "")))
     _configure(model, recipe)
@@ -37,14 +45,11 @@ def open_model(recipe: StageRecipe, folder: Path | None = None) -> NVILA:
     return model
 
 
-def stored_dtype(recipe: StageRecipe, folder: str) -> str:
-    """The dtype that a checkpoint says it has, "float32" where it says nothing."""
-    from nvila_edge.model.checkpoint import checkpoint_folder, read_config
-    from nvila_edge.model.opening import local_folder
-
-    if recipe.save_dtype:
-        return recipe.save_dtype
-    said = str(read_config(checkpoint_folder(local_folder(folder))).raw.get("model_dtype", "")).removeprefix("torch.")
+def result_dtype(recipe: StageRecipe) -> str:
+    """The recipe's save_dtype, or what the checkpoint says it has; "float32" where nobody says anything."""
+    if recipe.save_dtype or not recipe.checkpoint:
+        return recipe.save_dtype or "float32"
+    said = str(read_config(checkpoint_folder(local_folder(recipe.checkpoint))).raw.get("model_dtype", "")).removeprefix("torch.")
     return said if said in ("float32", "bfloat16", "float16") else "float32"
 
 

@@ -34,7 +34,7 @@ from nvila_edge.training.samples import Faults
 from nvila_edge.training.schedule import new_optimizer, set_rates
 from nvila_edge.training.sharding import shard
 from nvila_edge.training.stages import StageRecipe
-from nvila_edge.training.starting import freeze, open_model, stored_dtype
+from nvila_edge.training.starting import freeze, open_model, result_dtype
 from nvila_edge.training.states import gathered, load_optimizer, load_trainable, named_trainable, optimizer_tensors
 from nvila_edge.training.step import TrainingStep, checkpoint_layers, filler
 
@@ -80,7 +80,7 @@ class StageRun:
         state: dict[str, Any] = checkpoints.read_state(found[-1]) if found else {"step": 0}
         whole = found[-1] / "model" if found and not recipe.tuning.adapters else None
         self.model = open_model(recipe, whole)
-        self.save_dtype = DTYPES[state.get("save_dtype") or stored_dtype(recipe, recipe.checkpoint)]
+        self.save_dtype = DTYPES[state.get("save_dtype") or result_dtype(recipe)]
         freeze(self.model, recipe)
         torch.manual_seed(recipe.seed)  # fresh adapters
         add_adapters(self.model, recipe)
