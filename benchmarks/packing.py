@@ -2,8 +2,8 @@
 
     python benchmarks/packing.py [--samples 64] [--out benchmarks/results/packing.json]
 
-Forward and backward passes of a small model; padded batches of 8 in the order of the data, as a collator makes them, and samples one by one, against packed rows of 2048 positions.
-Lengths are drawn log-normally, text to a few images, as the paper describes its mixtures (section 2.2): "images may need hundreds, text-only fewer".
+Forward and backward passes of a small model; padded batches of 8 in the order of the data, as a collator makes them, and samples one by one, against
+packed rows of 2048 positions. Lengths are drawn log-normally: short texts are many, long samples few (the paper's section 2.2).
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ def _encoded(model: NVILA, batch: Sequence[Prepared]) -> tuple[Iterator[Tensor],
 
 
 def untaught_media(model: NVILA) -> Tensor:
-    """A zero that depends on tower and projector: for batches without media, where their gradients must still exist (with FSDP every process has to
-    take part in the same exchanges)."""
+    """A zero that depends on tower and projector, to be added to the embeddings of a batch without media: with FSDP every process must have gradients
+    for the same parameters and pass through the layers in the same order, which also hangs on whether their input takes one."""
     grey = Image.new("RGB", (model.vision_tower.image_size, model.vision_tower.image_size))
     return model.media.single_tiles([grey]).sum() * 0

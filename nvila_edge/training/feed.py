@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from nvila_edge.training.collate import Prepared, Preparer
@@ -10,6 +10,7 @@ from nvila_edge.training.mixture import Mixture
 from nvila_edge.training.ranks import Ranks
 from nvila_edge.training.samples import Faults, Sample, SampleError
 
+_Waiting = list[tuple[Sample, Future[Prepared]]]
 _THREADS = 4
 _DEADLINE_S = 1800.0  # for one sample: a network drive may take minutes, hours mean that it hangs
 
@@ -17,18 +18,19 @@ _DEADLINE_S = 1800.0  # for one sample: a network drive may take minutes, hours 
 class Feed:
     """Step n takes the n-th global batch of the epoch's order, and every process its share of that: the same samples whatever the number of processes.
 
-    Batches are whole; what is left of an epoch comes in the next one's order. A mixture smaller than a batch is one batch.
+    A batch comes in groups of at most `ahead` samples a process, of which one is prepared while another is trained on: pictures of two groups are
+    held, not of a batch. Batches are whole; what is left of an epoch comes in the next one's order. A mixture smaller than a batch is one batch.
     """
 
-    def __init__(self, mixture: Mixture, seed: int, global_batch: int, preparer: Preparer, ranks: Ranks) -> None:
+    def __init__(self, mixture: Mixture, seed: int, global_batch: int, preparer: Preparer, ranks: Ranks, ahead: int = 32) -> None:
         self._mixture, self._seed, self._preparer, self._ranks = mixture, seed, preparer, ranks
         self.faults = Faults()
         self._order: tuple[int, list[Sample]] = (0, mixture.order(seed))
         samples = len(self._order[1])
-        self._batch = min(global_batch, samples)
+        self._batch, self._group = min(global_batch, samples), ahead * ranks.world
         self.steps_per_epoch = samples // self._batch
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="feed")
-        self._ahead: tuple[int, list[tuple[Sample, Future[Prepared]]]] | None = None
+        self._waiting: dict[tuple[int, int], _Waiting] = {}
 
     def batch(self, step: int) -> list[Sample]:
         """The global batch of a step, counted from 0."""
@@ -37,28 +39,37 @@ class Feed:
             self._order = (epoch, self._mixture.order(self._seed + epoch))
         return self._order[1][number * self._batch : (number + 1) * self._batch]
 
-    def take(self, step: int, more: bool = True) -> list[Prepared]:
-        """This process's samples of a step, those left out that cannot be used; `more`: whether to begin with the next step's."""
-        ahead = self._ahead[1] if self._ahead and self._ahead[0] == step else self._submit(step)
-        self._ahead = (step + 1, self._submit(step + 1)) if more else None
-        return _collected(ahead, self.faults)
+    def take(self, step: int, more: bool = True) -> Iterator[list[Prepared]]:
+        """This process's samples of a step, in as many groups on every process, without those that cannot be used. more: whether another step follows."""
+        groups = -(-self._batch // self._group)
+        for number in range(groups):
+            waiting = self._waiting.pop((step, number), None) or self._submit(self._of_group(step, number))
+            following = (step, number + 1) if number + 1 < groups else (step + 1, 0)
+            if more or following[0] == step:
+                self._waiting[following] = self._submit(self._of_group(*following))
+            yield _collected(waiting, self.faults)
 
-    def prepared(self, samples: Sequence[Sample], faults: Faults) -> list[Prepared]:
-        """Some samples, this process's share of them."""
-        return _collected([(sample, self._pool.submit(self._preparer.prepare, sample)) for sample in self._own(samples)], faults)
+    def all_of(self, samples: Sequence[Sample], faults: Faults) -> Iterator[list[Prepared]]:
+        """This process's share of some samples, in groups."""
+        for start in range(0, len(samples), self._group):
+            yield _collected(self._submit(samples[start : start + self._group]), faults)
 
     def close(self) -> None:
         """Stops the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _own(self, samples: Sequence[Sample]) -> Sequence[Sample]:
+    def _of_group(self, step: int, number: int) -> list[Sample]:
+        return self.batch(step)[number * self._group : (number + 1) * self._group]
+
+    def _submit(self, samples: Sequence[Sample]) -> _Waiting:
+        return [(sample, self._pool.submit(self._preparer.prepare, sample)) for sample in self.share(samples)]
+
+    def share(self, samples: Sequence[Sample]) -> Sequence[Sample]:
+        """This process's."""
         return samples[self._ranks.rank :: self._ranks.world]
 
-    def _submit(self, step: int) -> list[tuple[Sample, Future[Prepared]]]:
-        return [(sample, self._pool.submit(self._preparer.prepare, sample)) for sample in self._own(self.batch(step))]
 
-
-def _collected(waiting: Sequence[tuple[Sample, Future[Prepared]]], faults: Faults) -> list[Prepared]:
+def _collected(waiting: _Waiting, faults: Faults) -> list[Prepared]:
     found: list[Prepared] = []
     for sample, future in waiting:
         try:

@@ -60,7 +60,7 @@ class StageRecipe:
     the number of processes; steps 0: `epochs` of the mixture. max_length: positions of the longest sample and of a packed row; micro_batch: samples of
     a padded batch, where packing is off. projector: "new", or a type, for one that has learned nothing; "" keeps the checkpoint's. image_mode,
     video_frames and video_pool ("8x1x1": frames x rows x columns, several joined by commas) change the model's own when given; time_tokens: how many
-    it gets. save_dtype: of the result; "" as the checkpoint stored it.
+    it gets. read_ahead: samples a process holds pictures of, twice (lower it for long videos). save_dtype: of the result; "" as the checkpoint stored it.
     """
 
     name: str
@@ -83,6 +83,7 @@ class StageRecipe:
     max_length: int = 8192
     packing: bool = True
     micro_batch: int = 8
+    read_ahead: int = 32
     precision: str = "bfloat16"
     gradient_checkpointing: bool = True
     projector: str = ""
@@ -99,7 +100,9 @@ class StageRecipe:
         rates, tuning = dataclasses.asdict(self.learning_rate), self.tuning
         ranges = {f"learning_rate.{part}": (rate, 0.0, math.inf) for part, rate in rates.items()}
         ranges |= {"epochs": (self.epochs, 1e-9, 1e6), "warmup": (self.warmup, 0, 1), "max_grad_norm": (self.max_grad_norm, 0, math.inf)}
-        ranges |= {key: (getattr(self, key), 1, 2**40) for key in ("global_batch", "max_length", "micro_batch", "save_every", "keep")}
+        ranges |= {
+            key: (getattr(self, key), 1, 2**40) for key in ("global_batch", "max_length", "micro_batch", "read_ahead", "save_every", "keep")
+        }
         ranges |= {key: (getattr(self, key), 0, 2**40) for key in ("seed", "steps", "video_frames")}
         ranges |= {
             "tuning.rank": (tuning.rank, 1, 4096),

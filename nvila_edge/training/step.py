@@ -44,10 +44,11 @@ class TrainingStep(nn.Module):
 
     def forward(self, batch: Sequence[Prepared]) -> Tensor:
         embeds, labels = fused(self.model, batch)
+        if _sees(self.model) and not any(one.tiled or one.frames for one in batch):
+            embeds[0] = embeds[0] + untaught_media(self.model).to(embeds[0].dtype)
         hidden, goals = self._packed(embeds, labels) if self.packing else self._padded(embeds, labels)
         kept = goals[1:] != IGNORED
-        loss = self.loss(hidden[:-1][kept], goals[1:][kept])
-        return loss if any(one.tiled or one.frames for one in batch) or not _sees(self.model) else loss + untaught_media(self.model)
+        return self.loss(hidden[:-1][kept], goals[1:][kept])
 
     def loss(self, hidden_NH: Tensor, labels_N: Tensor) -> Tensor:
         """Sum over the positions; the output layer runs on these only, as its logits are the largest thing there is."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.distributed.tensor import DTensor
 
 from nvila_edge.model import saving
 from nvila_edge.model.loading import DTYPES
@@ -97,7 +98,7 @@ class StageRun:
                 load_trainable(self.model, found[-1] / "trainable.safetensors")
             load_optimizer(self.optimizer, self.model, found[-1] / "optimizer.safetensors")
             self.say(f"going on from {found[-1]}")
-        self.feed = Feed(mixture, recipe.seed, recipe.global_batch, Preparer(self.model, recipe.max_length), self.ranks)
+        self.feed = Feed(mixture, recipe.seed, recipe.global_batch, Preparer(self.model, recipe.max_length), self.ranks, recipe.read_ahead)
         self.done = state["step"]
         self.steps = recipe.steps or max(1, round(recipe.epochs * self.feed.steps_per_epoch))
         self.journal = Journal(self.out, self.done, self.ranks.main)
@@ -134,30 +135,41 @@ class StageRun:
         """One update. What is random in it hangs on its number only."""
         torch.manual_seed((self.recipe.seed * 1_000_003 + step) * self.ranks.world + self.ranks.rank)
         rates = set_rates(self.optimizer, self.recipe, step, self.steps)
-        batch = self.feed.take(step, more=step + 1 < self.steps)
-        sums = self.ranks.sums([sum(one.learned for one in batch), sum(one.length for one in batch), len(batch)])
-        labels, positions, samples = (int(value) for value in sums)
+        losses: list[tuple[list[Prepared], float]] = []
+        for group in self.feed.take(step, more=step + 1 < self.steps):
+            losses += self._backward(group)
+        batch = [one for row, _ in losses for one in row]
+        total, *counts = self.ranks.sums(
+            [sum(loss for _, loss in losses), sum(one.learned for one in batch), sum(one.length for one in batch), len(batch)]
+        )
+        labels, positions, samples = (int(count) for count in counts)
         record = {"label_tokens": labels, "positions": positions, "samples": samples, "learning_rate": rates}
-        if not labels:
-            return {"loss": None, **record}  # every sample was left out
-        losses = self._backward(batch, labels)
-        loss = self.ranks.sums([sum(value for _, value in losses)])[0] / labels
-        norm = self._clipped()
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise self._not_finite(step, loss, norm, losses, batch)
-        self.optimizer.step()
+        loss, norm = (total / labels, self._scaled(self.ranks.world / labels)) if labels else (None, 0.0)
+        if loss is not None and not (math.isfinite(loss) and math.isfinite(norm)):
+            raise self._not_finite(step, loss, norm, losses)
+        if loss is not None:  # None: every sample was left out
+            self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return {"loss": loss, "gradient_norm": norm, **record}
 
-    def _backward(self, batch: Sequence[Prepared], labels: int) -> list[tuple[list[Prepared], float]]:
-        """Gradients of the mean over all processes' labels; returns every row with its summed loss. FSDP averages over processes, hence `world`."""
-        rows, losses = self._rows(batch), []
-        for row in rows:
+    def _backward(self, group: Sequence[Prepared]) -> list[tuple[list[Prepared], float]]:
+        """Adds the gradients of the summed loss; returns every row with its sum. How many labels the batch has is known only after its last group."""
+        found: list[tuple[list[Prepared], torch.Tensor]] = []
+        for row in self._rows(group):
             with self._autocast():
                 loss = self.step(row)
-            (loss * (self.ranks.world / labels if row[0] is not self.filler else 0.0)).backward()
-            losses.append((row, loss.detach()))
-        return [(row, float(loss)) for row, loss in losses if row[0] is not self.filler]
+            (loss if row[0] is not self.filler else loss * 0.0).backward()
+            found.append((row, loss.detach()))
+        return [(row, float(loss)) for row, loss in found if row[0] is not self.filler]
+
+    def _scaled(self, scale: float) -> float:
+        """Gradients of sums to those of means (FSDP has averaged them over the processes, hence `world` in the scale), clipped; returns their norm."""
+        parameters = [parameter for _, parameter in named_trainable(self.model)]
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad.mul_(scale)
+        norm: Any = torch.nn.utils.clip_grad_norm_(parameters, self.recipe.max_grad_norm or math.inf)
+        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
     def _rows(self, batch: Sequence[Prepared]) -> list[list[Prepared]]:
         """Rows of this process; as many as the process with most has, the rest filled up."""
@@ -169,18 +181,15 @@ class StageRun:
         missing = int(self.ranks.largest(len(rows))) - len(rows)
         return rows + [[self.filler]] * missing
 
-    def _clipped(self) -> float:
-        limit = self.recipe.max_grad_norm or math.inf
-        norm: Any = torch.nn.utils.clip_grad_norm_([parameter for _, parameter in named_trainable(self.model)], limit)
-        return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
-
     def _autocast(self) -> Any:
         """With several processes FSDP itself keeps 16-bit copies."""
         wanted = self.recipe.precision == "bfloat16" and self.ranks.world == 1
         return torch.autocast(self.ranks.device.type, torch.bfloat16) if wanted else nullcontext()
 
-    def _not_finite(self, step: int, loss: float, norm: float, losses: Any, batch: Sequence[Prepared]) -> TrainingError:
-        bad = [one.name for row, value in losses if not math.isfinite(value) for one in row] or [one.name for one in batch]
+    def _not_finite(self, step: int, loss: float, norm: float, losses: Sequence[tuple[list[Prepared], float]]) -> TrainingError:
+        bad = [one.name for row, value in losses if not math.isfinite(value) for one in row] or [
+            one.name for row, _ in losses for one in row
+        ]
         names = ", ".join(bad[:_NAMED]) + (f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else "")
         found = checkpoints.complete(self.out)
         return TrainingError(
@@ -203,16 +212,18 @@ class StageRun:
         if not self.recipe.held_out:
             return
         samples = [sample for part in self._mixture(self.recipe.held_out).parts for sample in part]
-        batch = self.feed.prepared(samples, Faults())
         training = [module for module in self.model.modules() if module.training]
         self.model.eval()
-        total = 0.0
-        for row in self._rows(batch):
-            with self._autocast():
-                total += float(self.step(row)) if row[0] is not self.filler else 0 * float(self.step(row))
+        total, learned = 0.0, 0
+        for group in self.feed.all_of(samples, Faults()):
+            learned += sum(one.learned for one in group)
+            for row in self._rows(group):
+                with self._autocast():
+                    loss = self.step(row)
+                total += float(loss) if row[0] is not self.filler else 0.0
         for module in training:
             module.training = True
-        loss, labels = self.ranks.sums([total, sum(one.learned for one in batch)])
+        loss, labels = self.ranks.sums([total, learned])
         if not labels:
             raise RecipeError(f"held_out mixture {self.recipe.held_out}: not one sample can be used")
         self.journal.add({"step": self.done, "held_out_loss": loss / labels, "label_tokens": int(labels)})
@@ -264,13 +275,13 @@ def run_stages(stages: Sequence[StageRecipe], out: Path, say: Callable[[str], No
     """Stages one after another, each from the result of the one before; a single one in `out` itself. Returns the last one's model."""
     ranks = Ranks.start()
     try:
-        if len(stages) == 1:
-            return StageRun(stages[0], out, say, ranks).run()
         result = Path()
         for number, stage in enumerate(stages):
             if number:
                 stage = dataclasses.replace(stage, checkpoint=str(result))
-            result = StageRun(stage, out / stage.name, say, ranks).run()
+            result = StageRun(stage, out / stage.name if len(stages) > 1 else out, say, ranks).run()
+        if ranks.main:
+            say(f"checkpoint: {result}")
         return result
     finally:
         ranks.stop()

@@ -32,7 +32,7 @@ class Train:
             from nvila_edge.training.trainer import run_stages
 
             out = self.out or Path("runs/train") / Path(self.recipe).stem
-            print(f"checkpoint: {run_stages(stages, out, lambda line: print(line, flush=True))}")
+            run_stages(stages, out, lambda line: print(line, flush=True))
             return
         recipe = load_recipe(self.recipe, self.overrides)  # before the seconds that torch takes
         from sim.dagger import DaggerRun

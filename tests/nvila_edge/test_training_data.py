@@ -97,7 +97,7 @@ def test_processes_share_the_same_batches(model_free_feed):
     whole, parts = model_free_feed(1), [model_free_feed(3, rank) for rank in range(3)]
     for step in range(whole.steps_per_epoch * 2):
         batch = [_key(sample) for sample in whole.batch(step)]
-        shares = [[_key(sample) for sample in part._own(part.batch(step))] for part in parts]
+        shares = [[_key(sample) for sample in part.share(part.batch(step))] for part in parts]
         assert len(batch) == 8 and sorted(batch) == sorted(sum(shares, []))
     first = [_key(s) for step in range(whole.steps_per_epoch) for s in whole.batch(step)]
     assert len(set(first)) == len(first) == 24 and first != [_key(s) for step in range(3, 6) for s in whole.batch(step)]

@@ -107,12 +107,14 @@ def test_a_run_that_is_killed_goes_on_to_the_bit(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(660)  # three programs start, on a machine that may be busy
-def test_two_processes_give_the_losses_of_one(tmp_path):
-    one = stage(tmp_path, "max_length=96")
+@pytest.mark.parametrize("overrides", [(), ("tuning.language=lora", "tuning.rank=4", "tuning.dropout=0")], ids=["full", "lora"])
+def test_two_processes_give_the_losses_of_one(tmp_path, overrides):
+    overrides = ("max_length=96", *overrides)  # several rows a step, not as many on both
+    one = stage(tmp_path, *overrides)
     (tmp_path / "data" / "media" / "3.png").write_bytes(b"no picture")  # its process has less to do
     _run(one, tmp_path / "one")
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
-    command = _command(tmp_path, "max_length=96", launcher=torchrun, out="two")
+    command = _command(tmp_path, *overrides, "read_ahead=1", launcher=torchrun, out="two")
     done = subprocess.run(command, cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
