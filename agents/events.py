@@ -18,7 +18,7 @@ class Captured:
 
 @dataclass(frozen=True)
 class Decided:
-    """Decision `n` (from 0) came, seen from `frame_id`; `latency_ms` from capture to here. A decision without action is a rejection."""
+    """Decision `n` (from 0) came, seen from `frame_id`; `latency_ms` from capture to here. `decision.rejected` tells whether it was understood."""
 
     n: int
     frame_id: int
@@ -28,7 +28,7 @@ class Decided:
 
 @dataclass(frozen=True)
 class Executed:
-    """Primitive number `index` of decision `n` was carried out."""
+    """Primitive number `index` of decision `n` was carried out; `n` is -1 for what an agent with a leaking queue had left from the episode before."""
 
     n: int
     index: int
@@ -64,7 +64,8 @@ class ServerBack:
 class Ended:
     """The episode is over and the robot halted.
 
-    reason: "stop" (the policy said so), "limit" (of primitives or decisions), "rejected" (two answers in a row not understood), "over" (the
+    reason: "stop" (the policy said so), "forced" (the agent's rule for hopeless episodes stopped it), "limit" (of primitives or decisions),
+    "rejected" (two answers in a row not understood), "crashed" (one answer not understood, by an agent whose program dies of it), "over" (the
     recording that served as a camera was shown to its end); or a fault: "server" (gone or late for too long), "stale" (frames too old),
     "camera", "robot", "error". `message` tells more.
     """
@@ -78,7 +79,7 @@ class Ended:
     @property
     def fault(self) -> bool:
         """Whether it ended for want of something other than the policy, so that its figures say nothing about the policy."""
-        return self.reason not in ("stop", "limit", "rejected", "over")
+        return self.reason not in ("stop", "forced", "limit", "rejected", "crashed", "over")
 
 
 Event = Captured | Decided | Executed | Withheld | ServerLost | ServerBack | Ended

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from agents.protocols import Frame, Motion, Robot
-from nvila_edge.navigation.actions import FORWARD_STEP_CM, TURN_STEP_DEG, Action, Forward, Primitive, Turn, primitives
+from nvila_edge.navigation.actions import FORWARD_STEP_CM, STEPS, Action, Forward, Primitive, Steps, Turn, primitives
 from nvila_edge.serving.link import Link
 
 
@@ -28,19 +28,20 @@ class GuardLimits:
     max_turn_deg: int = 90
 
 
-SIMULATION = GuardLimits(max_frame_age_s=math.inf, max_forward_cm=1000, max_turn_deg=360)  # time stands still between primitives
+# Time stands still between primitives, and what a published agent does without a limit (an amount of 1,000 cm) only the step limit ends
+SIMULATION = GuardLimits(max_frame_age_s=math.inf, max_forward_cm=10**6, max_turn_deg=10**6)
 
 
-def allowed_primitives(action: Action, limits: GuardLimits) -> tuple[Primitive, ...]:
-    """The primitives of an action, cut off at the limits."""
-    steps = primitives(action)
+def allowed_primitives(action: Action, limits: GuardLimits, steps: Steps = STEPS) -> tuple[Primitive, ...]:
+    """The primitives of an action in an agent's steps, cut off at the limits."""
+    wanted = primitives(action, steps)
     match action:
         case Forward():
-            return steps[: max(1, limits.max_forward_cm // FORWARD_STEP_CM)]
+            return wanted[: max(1, limits.max_forward_cm // FORWARD_STEP_CM)]
         case Turn():
-            return steps[: max(1, limits.max_turn_deg // TURN_STEP_DEG)]
+            return wanted[: max(1, limits.max_turn_deg // steps.turn_deg)]
         case _:
-            return steps
+            return wanted
 
 
 class Guarded:

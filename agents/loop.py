@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 from agents.events import Captured, Decided, Ended, Event, Executed, ServerBack, ServerLost, Withheld
 from agents.guard import Guarded, GuardLimits, Refused, allowed_primitives
 from agents.policy import Policy
 from agents.protocols import Camera, CameraError, RecordingOver, Robot, RobotError
-from nvila_edge.navigation.actions import Action, Primitive
+from nvila_edge.navigation.actions import STEPS, Action, Primitive, Steps
 from nvila_edge.navigation.steady import is_blocked
 from nvila_edge.serving.errors import DeadlinePassed, LinkDown, ServingError
 from nvila_edge.serving.link import Link, LocalLink
@@ -19,16 +19,25 @@ from nvila_edge.serving.link import Link, LocalLink
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """Bounds of an episode. 500 primitives: VLN-CE's step limit. `server_deadline_s`: how long a lost server is waited for."""
+    """Bounds of an episode. 500 primitives: VLN-CE's step limit. `server_deadline_s`: how long a lost server is waited for.
+
+    steps: how an action becomes primitives. crashes: an answer that is no action ends the episode at once, instead of the second in a row.
+    leaks_queue: what is queued at the step limit runs first in the loop's next episode. pushes_on: the rest of an action is carried out also when one
+    of its forward steps met something.
+    """
 
     max_primitives: int = 500
     max_decisions: int = 1000
     server_deadline_s: float = 60.0
     limits: GuardLimits = GuardLimits()
+    steps: Steps = STEPS
+    crashes: bool = False
+    leaks_queue: bool = False
+    pushes_on: bool = False
 
 
 # Turns in a row that may go wrong in the same way, and the reason of the end when they do
-_PATIENCE = {"rejected": (2, "rejected"), "late": (3, "server"), "stale": (3, "stale"), "lost": (10, "server")}
+_PATIENCE = {"rejected": (2, "rejected"), "crashed": (1, "crashed"), "late": (3, "server"), "stale": (3, "stale"), "lost": (10, "server")}
 
 _REASONS = {RecordingOver: "over", CameraError: "camera", RobotError: "robot", ServingError: "error"}  # the first that fits
 
@@ -42,11 +51,25 @@ class _End(Exception):
 
 
 class Loop:
-    """Runs episodes of one policy with one camera and one robot. `link` is the client of a remote policy, LocalLink() for others."""
+    """Runs episodes of one policy with one camera and one robot. `link` is the client of a remote policy, LocalLink() for others.
 
-    def __init__(self, policy: Policy, camera: Camera, robot: Robot, link: Link | None = None, config: LoopConfig | None = None) -> None:
+    forced: asked once before every primitive; when it has a reason, a stop is carried out instead. `left`: what the last episode had queued when it
+    reached its limit, the action and its primitives; kept only by a configuration whose queue leaks, and then carried out by the next `run`.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        camera: Camera,
+        robot: Robot,
+        link: Link | None = None,
+        config: LoopConfig | None = None,
+        forced: Callable[[], str] | None = None,
+    ) -> None:
         self._policy, self._camera, self._config = policy, camera, config or LoopConfig()
         self._link: Link = link or LocalLink()
+        self._forced = forced or (lambda: "")
+        self.left: tuple[Action, tuple[Primitive, ...]] | None = None
         self._robot = Guarded(robot, self._link, self._config.limits)
         self._primitives = self._decisions = self._rejections = 0
 
@@ -73,7 +96,10 @@ class Loop:
 
     def _follow(self) -> Iterator[Event]:
         row, last = 0, "moved"
+        left, self.left = self.left, None
         yield self._capture()
+        if left is not None:
+            yield from self._carry_out(-1, *left)
         while True:
             outcome, message = yield from self._turn()
             row, last = (row + 1 if outcome == last else 1), outcome
@@ -102,15 +128,20 @@ class Loop:
         latency_ms = 1000 * (time.monotonic() - self._frame.captured_s)
         self._decisions += 1
         yield Decided(self._decisions - 1, self._frame.frame_id, decision, latency_ms)
+        self._rejections += decision.rejected
         if decision.action is None:
-            self._rejections += 1
             self._robot.halt()
-            return "rejected", f"the answer {decision.text!r:.80} is no action"
-        return (yield from self._carry_out(decision.action))
+            return "crashed" if self._config.crashes else "rejected", f"the answer {decision.text!r:.80} is no action"
+        allowed = allowed_primitives(decision.action, self._config.limits, self._config.steps)
+        return (yield from self._carry_out(self._decisions - 1, decision.action, allowed))
 
-    def _carry_out(self, action: Action) -> Turn:
-        n, queue, index = self._decisions - 1, deque(allowed_primitives(action, self._config.limits)), 0
+    def _carry_out(self, n: int, action: Action, steps: tuple[Primitive, ...]) -> Turn:
+        """The primitives `steps` of `action`, which decision `n` asked for."""
+        queue, index = deque(steps), 0
         while queue:
+            forced = self._forced() if queue[0] != Primitive.STOP else ""
+            if forced:
+                queue = deque([Primitive.STOP])
             try:
                 motion = self._robot.execute(queue[0])
             except Refused as refusal:
@@ -123,12 +154,13 @@ class Loop:
             self._policy.executed(action, primitive, motion)
             yield Executed(n, index, primitive, motion)
             if primitive == Primitive.STOP:
-                raise _End("stop")
+                raise _End("forced" if forced else "stop", forced)
             if self._primitives >= self._config.max_primitives:
+                self.left = (action, tuple(queue)) if queue and self._config.leaks_queue else None
                 raise _End("limit", f"{self._primitives} primitives")
             index += 1
             yield self._capture()
-            if is_blocked(primitive, motion.moved_m):
+            if not self._config.pushes_on and is_blocked(primitive, motion.moved_m):
                 break
         return "moved", ""
 

@@ -21,8 +21,8 @@ from export import exporter
 from export.bench import machine, versions
 from export.calibration import Calibration, FusedSequence, Recording
 from export.verify import verify_bundle
+from nvila_edge.engines.greedy import causal
 from nvila_edge.engines.inputs import Inputs
-from nvila_edge.engines.session import causal
 from sim.recordings import expert_recordings
 
 VARIANTS = {

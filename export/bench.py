@@ -18,7 +18,7 @@ import numpy as np
 from export.bundle import is_bundle
 from nvila_edge.engines import Engine, load_bundle
 from nvila_edge.engines.cache import UNSEEN
-from nvila_edge.engines.session import causal
+from nvila_edge.engines.greedy import causal
 from nvila_edge.gpu import gpus
 
 INSTRUCTION = "Leave the bedroom, turn left into the hallway, then walk past the red sofa and wait by the kitchen door."

@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from nvila_edge.engines.cache import UNSEEN
+from nvila_edge.engines.greedy import causal
 from nvila_edge.engines.inputs import Inputs
-from nvila_edge.engines.session import causal
 from nvila_edge.model.tiling import rgb_image
 from nvila_edge.navigation.actions import ACTIONS
 from nvila_edge.navigation.window import window

@@ -26,6 +26,7 @@ from nvila_edge.engines.manifest import LANGUAGE, PROJECTOR, VISION, Manifest
 from nvila_edge.engines.weights import Weight
 from nvila_edge.model.preprocess import pixels
 from nvila_edge.model.tokens import ChatTokenizer
+from nvila_edge.navigation.agent_profiles import OURS, agent_profile, check_prompt
 
 VISION_KINDS, LANGUAGE_KINDS = ("w8a8", "fp16", "fp32"), ("w4a16", "fp16", "fp32")
 CALIBRATION_PATCHES, CALIBRATION_TOKENS = 65536, 8192
@@ -46,6 +47,7 @@ def export_bundle(
     language: str = "w4a16",
     accuracy_on: Sequence[Recording] = (),
     progress: Progress = _silent,
+    agent: str = OURS.name,
 ) -> Manifest:
     """Export a checkpoint folder to the bundle folder `out`, which appears only when it is whole.
 
@@ -53,6 +55,7 @@ def export_bundle(
     float32).
     accuracy_on: recorded decisions that are not in `calibration`, on which the bundle is compared with the checkpoint for the manifest's accuracy
     report. An export that was killed goes on from its last finished layer. progress is called with (what, done, total).
+    agent: the agent that the model is meant for, which evaluations and robots choose unless they are told another one.
     Raises ValueError (CheckpointError for the checkpoint) naming what is wrong; nothing is left in `out` then.
     """
     for kind, allowed, option in ((vision, VISION_KINDS, "vision"), (language, LANGUAGE_KINDS, "language")):
@@ -60,7 +63,8 @@ def export_bundle(
             raise ValueError(f"{option} {kind!r} is unknown; allowed: {', '.join(allowed)}")
     source, started = Checkpoint(checkpoint), time.monotonic()
     calibration.check_enough(vision, "awq" if source.is_awq() else language)
-    about = _about(source, vision, language, calibration)
+    check_prompt(agent_profile(agent), source.spec.profile)
+    about = {"agent": agent, **_about(source, vision, language, calibration)}
     with locked(Path(out)) as out, journal(out, json.dumps(about, sort_keys=True)) as kept, staged(out) as folder:
         copy_tokenizer(source.tokenizer_folder, folder)
         table = source.embedding()

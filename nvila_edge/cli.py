@@ -16,12 +16,13 @@ from nvila_edge import __version__
 from nvila_edge.verbs.agent import Agent
 from nvila_edge.verbs.bench import Bench
 from nvila_edge.verbs.chat import Chat
-from nvila_edge.verbs.data import DataHouses
+from nvila_edge.verbs.data import DataCollect, DataHouses
 from nvila_edge.verbs.demo import Demo
 from nvila_edge.verbs.doctor import Doctor
 from nvila_edge.verbs.eval import Eval
 from nvila_edge.verbs.export import Export
 from nvila_edge.verbs.report import Report
+from nvila_edge.verbs.scenetalk import DataScenetalk
 from nvila_edge.verbs.serve import Serve
 from nvila_edge.verbs.train import Train
 from nvila_edge.verbs.verify import Verify
@@ -30,7 +31,7 @@ _OURS = ("nvila_edge", "agents", "sim", "export")
 
 VERBS: dict[str, type] = {
     "demo": Demo, "serve": Serve, "agent": Agent, "eval": Eval, "report": Report, "chat": Chat, "export": Export, "verify": Verify,
-    "bench": Bench, "train": Train, "data houses": DataHouses, "doctor": Doctor,
+    "bench": Bench, "train": Train, "data houses": DataHouses, "data scenetalk": DataScenetalk, "data collect": DataCollect, "doctor": Doctor,
 }  # fmt: skip
 
 

@@ -20,8 +20,8 @@ EXTRAS = {
     "onnxruntime": ("cpu", "engines"), "moderngl": ("sim", "houses"), "av": ("sim", "videos"), "scipy": ("sim", "houses"),
     "trimesh": ("sim", "houses"), "fastdtw": ("sim", "evaluation"), "torch": ("train", "training, export"),
     "transformers": ("train", "training, export"), "safetensors": ("train", "training, export"), "onnx": ("export", "export"),
-    "ml_dtypes": ("export", "export"), "tensorrt_rtx_bindings": ("tensorrt", "GPU engines"), "peft": ("train", "tuning with adapters"),
-    "bitsandbytes": ("qlora", "tuning a 4-bit model"),
+    "ml_dtypes": ("export", "export"), "tensorrt_rtx_bindings": ("tensorrt", "GPU engines"), "ray": ("ray", "evaluation on many machines"),
+    "pyarrow": ("lerobot", "LeRobot data sets"), "peft": ("train", "tuning with adapters"), "bitsandbytes": ("qlora", "tuning a 4-bit model"),
 }  # fmt: skip
 _REQUIRED = {"cv2": "images", "zmq": "serving", "msgpack": "serving", "tokenizers": "engines"}
 _SLOW = ("torch", "transformers", "peft", "bitsandbytes")  # seconds to import: looked up only

@@ -1,214 +1,221 @@
-"""A flat walkable region made of square cells: lines of sight, nearest points and steps that slide, all exact on the cells.
+"""A walkable region of convex polygons: lines of sight, and steps that slide, by Detour's rules.
 
-Coordinates (u, v) are in cells; cell (i, j) covers [i, i+1] x [j, j+1] with its border. Scalar functions are plain Python: single
-queries of a few dozen cells are faster so than with NumPy.
+Seen from above, coordinates (x, z) in metres. Lines are followed from polygon to polygon through shared edges, so storeys may lie above
+each other and nothing of zero width can be walked. Scalar plain Python: single queries of a few polygons are faster so than with NumPy.
 """
 
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import distance_transform_cdt
 
-EPS = 1e-4  # cells (5 micrometres): float32 positions on a cell's border count as inside
-STEP_MARGIN = 0.02  # cells (1 mm): Detour's margin around a step's circle (facts 2.7.7)
-_CHUNK = 2_000_000  # strips per batch in `visible_many`: about 100 MB of temporaries
-
-
-def _without_pinches(free: np.ndarray) -> np.ndarray:
-    """The region less cells that hang together by a corner only: nothing of zero width can be walked."""
-    free = free.copy()
-    while True:
-        a, b, c, d = free[:-1, :-1], free[1:, :-1], free[:-1, 1:], free[1:, 1:]
-        first, second = a & d & ~b & ~c, b & c & ~a & ~d
-        if not (first.any() or second.any()):
-            return free
-        free[1:, 1:][first] = False
-        free[:-1, 1:][second] = False
+EPS_M = 5e-6  # float32 positions on a polygon's border count as inside
+STEP_MARGIN_M = 0.001  # Detour's margin around a step's circle (facts 2.7.7)
+LEAST_AREA_M2 = 1e-9
 
 
-def _prefix(blocked: np.ndarray) -> np.ndarray:
-    """int16 [N, M + 1]: blocked cells before each index along the second axis."""
-    table = np.zeros((blocked.shape[0], blocked.shape[1] + 1), dtype=np.int16)
-    np.cumsum(blocked, axis=1, out=table[:, 1:])
-    return table
+class Edge(NamedTuple):
+    """A polygon's side from (ax, az) to (bx, bz); inside is nx * x + nz * z <= offset; `beyond` is the neighbour (-1: a wall)."""
+
+    ax: float
+    az: float
+    bx: float
+    bz: float
+    nx: float
+    nz: float
+    offset: float
+    beyond: int
 
 
-class _Strips:
-    """Look-ups for lines that are walked through in strips along one axis."""
+class Corner(NamedTuple):
+    """Where shortest paths can bend: its vertex, unit vectors along both walls, and the polygons around it."""
 
-    def __init__(self, blocked: np.ndarray) -> None:
-        self.inside = _prefix(blocked)
-        both = np.zeros((blocked.shape[0] + 1, blocked.shape[1]), dtype=bool)
-        both[1:-1] = blocked[1:] & blocked[:-1]  # on the line between two strips, one free side is enough
-        both[0], both[-1] = blocked[0], blocked[-1]
-        self.border = _prefix(both)
-        self.width = self.inside.shape[1]
-        self.inside_flat, self.border_flat = self.inside.reshape(-1).data, self.border.reshape(-1).data
+    vertex: int
+    before: tuple[float, float]
+    after: tuple[float, float]
+    fan: tuple[int, ...]
 
-    def clear(self, a0: float, b0: float, a1: float, b1: float) -> bool:
-        """Whether the line from (a0, b0) to (a1, b1), a along the strips' axis, stays in the region."""
-        if a0 > a1:
-            a0, b0, a1, b1 = a1, b1, a0, b0
-        width = self.width
-        line = round(a0)
-        if a1 - a0 < 2 * EPS and abs(a0 - line) < 2 * EPS:
-            low, high = (b0, b1) if b0 < b1 else (b1, b0)
-            first, last = math.floor(low + EPS), math.ceil(high - EPS)
-            return first >= last or self.border_flat[line * width + last] == self.border_flat[line * width + first]
-        slope = (b1 - b0) / (a1 - a0) if a1 > a0 else 0.0
-        table = self.inside_flat
-        for strip in range(math.floor(a0 + EPS), max(math.ceil(a1 - EPS), math.floor(a0 + EPS) + 1)):
-            low = b0 if strip <= a0 else b0 + (strip - a0) * slope
-            high = b1 if strip + 1 >= a1 else b0 + (strip + 1 - a0) * slope
-            if low > high:
-                low, high = high, low
-            first, last = math.floor(low + EPS), math.ceil(high - EPS)
-            if first < last and table[strip * width + last] != table[strip * width + first]:
-                return False
-        return True
 
-    def clear_many(self, a0: np.ndarray, b0: np.ndarray, a1: np.ndarray, b1: np.ndarray) -> np.ndarray:
-        """`clear` for arrays [N], by the same arithmetic."""
-        swap = a0 > a1
-        a0, a1, b0, b1 = np.where(swap, a1, a0), np.where(swap, a0, a1), np.where(swap, b1, b0), np.where(swap, b0, b1)
-        line = np.rint(a0).astype(np.int64)
-        on_line = (a1 - a0 < 2 * EPS) & (np.abs(a0 - line) < 2 * EPS)
-        first_strip = np.floor(a0 + EPS).astype(np.int64)
-        count = np.where(on_line, 1, np.maximum(np.ceil(a1 - EPS).astype(np.int64) - first_strip, 1))
-        result = np.empty(len(a0), dtype=bool)
-        for part in np.array_split(np.arange(len(a0)), max(1, int(count.sum()) // _CHUNK + 1)):
-            counts = count[part]
-            owner = np.repeat(part, counts)
-            strip = first_strip[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-            start, stop = a0[owner], a1[owner]
-            slope = np.where(stop > start, (b1[owner] - b0[owner]) / np.maximum(stop - start, 1e-12), 0.0)
-            low = np.where(strip <= start, b0[owner], b0[owner] + (strip - start) * slope)
-            high = np.where(strip + 1 >= stop, b1[owner], b0[owner] + (strip + 1 - start) * slope)
-            border = on_line[owner]
-            low, high = np.where(border, b0[owner], low), np.where(border, b1[owner], high)
-            low, high = np.minimum(low, high), np.maximum(low, high)
-            first, last = np.floor(low + EPS).astype(np.int64), np.ceil(high - EPS).astype(np.int64)
-            last = np.maximum(first, last)
-            inside = (
-                self.inside[np.minimum(strip, len(self.inside) - 1), last] - self.inside[np.minimum(strip, len(self.inside) - 1), first]
-            )
-            along = self.border[line[owner], last] - self.border[line[owner], first]
-            hit = np.where(border, along, inside) != 0
-            result[part] = np.bincount(owner - part[0], weights=hit, minlength=len(part)) == 0
-        return result
+def _directed(points: np.ndarray, polygon: Sequence[int]) -> tuple[int, ...]:
+    """The polygon's corners ordered so that its area in (x, z) is positive; () when it has none."""
+    x, z = points[list(polygon), 0], points[list(polygon), 2]
+    area = float(x @ np.roll(z, -1) - np.roll(x, -1) @ z) / 2
+    if abs(area) < LEAST_AREA_M2:
+        return ()
+    return tuple(polygon) if area > 0 else tuple(polygon)[::-1]
 
 
 class Region:
-    """`free` bool [U, V] with a blocked rim of one cell; cells that hang together by a corner only are dropped."""
+    """`points` float [V, 3] in metres, `polygons` corner numbers of each. Polygons without area are left out.
 
-    def __init__(self, free: np.ndarray) -> None:
-        assert not (free[0].any() or free[-1].any() or free[:, 0].any() or free[:, -1].any()), "the rim must be blocked"
-        self.free = _without_pinches(free)
-        self._cells = self.free.astype(np.uint8).tobytes()
-        self._columns = free.shape[1]
-        clearance = np.asarray(distance_transform_cdt(self.free, metric="chessboard"))  # 1 = touches a blocked cell
-        self._clearance = np.minimum(clearance, 255).astype(np.uint8).tobytes()
+    Two polygons are neighbours when they share two corners; one edge belongs to at most two.
+    """
 
-    @cached_property
-    def _along_u(self) -> _Strips:
-        return _Strips(~self.free)
+    def __init__(self, points: np.ndarray, polygons: Iterable[Sequence[int]]) -> None:
+        self.points = points
+        self.polygons = [kept for polygon in polygons if (kept := _directed(points, polygon))]
+        owner = {(a, b): number for number, polygon in enumerate(self.polygons) for a, b in self._sides(polygon)}
+        xz = points[:, [0, 2]].tolist()
+        self.edges = [
+            # where a third polygon claims an edge, the one before it has a wall there
+            tuple(self._edge(xz[a], xz[b], owner.get((b, a), -1) if owner[a, b] == number else -1) for a, b in self._sides(polygon))
+            for number, polygon in enumerate(self.polygons)
+        ]
+        self._levels = [float(points[polygon[0], 1]) if np.ptp(points[list(polygon), 1]) == 0 else None for polygon in self.polygons]
 
-    @cached_property
-    def _along_v(self) -> _Strips:
-        return _Strips(np.ascontiguousarray(~self.free.T))
+    @staticmethod
+    def _sides(polygon: Sequence[int]) -> list[tuple[int, int]]:
+        return [(polygon[i - 1], polygon[i]) for i in range(len(polygon))]
 
-    @cached_property
-    def corners(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where shortest paths can bend: points int [N, 2] and, for each, the signs int [N, 2] of the one blocked cell beside it."""
-        blocked = ~self.free
-        quads = {(-1, -1): blocked[:-1, :-1], (1, -1): blocked[1:, :-1], (-1, 1): blocked[:-1, 1:], (1, 1): blocked[1:, 1:]}
-        single = sum(quad.astype(np.int8) for quad in quads.values()) == 1
-        points, signs = [], []
-        for sign, quad in quads.items():
-            found = np.argwhere(single & quad) + 1
-            points.append(found)
-            signs.append(np.tile(sign, (len(found), 1)))
-        return np.concatenate(points), np.concatenate(signs)
+    @staticmethod
+    def _edge(a: list[float], b: list[float], beyond: int) -> Edge:
+        (ax, az), (bx, bz) = a, b
+        length = math.hypot(bx - ax, bz - az)
+        nx, nz = (bz - az) / length, (ax - bx) / length
+        return Edge(ax, az, bx, bz, nx, nz, nx * ax + nz * az, beyond)
 
-    def locate(self, u: float, v: float) -> tuple[int, int] | None:
-        """A free cell that holds the point (its border counts), or None."""
-        rows, columns = self.free.shape
-        if not (0.0 <= u < rows and 0.0 <= v < columns):
-            return None
-        i, j = int(u), int(v)
-        if self._cells[i * columns + j]:
-            return i, j
-        near_i = i - 1 if u - i < EPS else i + 1 if i + 1 - u < EPS else i
-        near_j = j - 1 if v - j < EPS else j + 1 if j + 1 - v < EPS else j
-        for a, b in ((near_i, j), (i, near_j), (near_i, near_j)):
-            if 0 <= a < rows and 0 <= b < columns and self._cells[a * columns + b]:
-                return a, b
-        return None
-
-    def visible(self, u0: float, v0: float, u1: float, v1: float) -> bool:
-        """Whether the straight line between two points of the region stays in it (touching its border is allowed)."""
-        rows, columns = self.free.shape
-        if not (0.0 <= u1 <= rows and 0.0 <= v1 <= columns):
-            return False
-        if abs(u1 - u0) <= abs(v1 - v0):
-            return self._along_u.clear(u0, v0, u1, v1)
-        return self._along_v.clear(v0, u0, v1, u1)
-
-    def visible_many(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """`visible` for float [N, 2] starts and ends: bool [N]."""
-        delta = np.abs(ends - starts)
-        along_u = delta[:, 0] <= delta[:, 1]
-        result = np.empty(len(starts), dtype=bool)
-        for mask, strips, axis in ((along_u, self._along_u, 0), (~along_u, self._along_v, 1)):
-            if mask.any():
-                a, b = starts[mask], ends[mask]
-                result[mask] = strips.clear_many(a[:, axis], a[:, 1 - axis], b[:, axis], b[:, 1 - axis])
-        return result
-
-    def step(self, cell: tuple[int, int], u0: float, v0: float, u1: float, v1: float) -> tuple[float, float]:
-        """Where a step from (u0, v0) in `cell` towards (u1, v1) ends, sliding along borders.
-
-        Habitat's rule (facts 2.7.7): the point nearest the target among the cells that can be reached through shared edges within half
-        a step, and 1 mm, of the step's midpoint.
-        """
-        length = math.hypot(u1 - u0, v1 - v0)
-        if self._clearance[cell[0] * self._columns + cell[1]] > length + 1 or self.visible(u0, v0, u1, v1):
-            return u1, v1
-        mid_u, mid_v, reach = (u0 + u1) / 2, (v0 + v1) / 2, (length / 2 + STEP_MARGIN) ** 2
-        cells, columns = self._cells, self._columns
-        best, found = math.inf, (u0, v0)
-        seen, queue = {cell}, [cell]
-        while queue:
-            i, j = queue.pop()
-            u, v = min(max(u1, i), i + 1.0), min(max(v1, j), j + 1.0)
-            distance = (u - u1) ** 2 + (v - v1) ** 2
-            if distance < best:
-                best, found = distance, (u, v)
-            du, dv = max(i - mid_u, 0.0, mid_u - i - 1), max(j - mid_v, 0.0, mid_v - j - 1)
-            for a, b, near in (
-                (i - 1, j, (i - mid_u) ** 2 + dv * dv),
-                (i + 1, j, (i + 1 - mid_u) ** 2 + dv * dv),
-                (i, j - 1, (j - mid_v) ** 2 + du * du),
-                (i, j + 1, (j + 1 - mid_v) ** 2 + du * du),
-            ):
-                if near <= reach and cells[a * columns + b] and (a, b) not in seen:
-                    seen.add((a, b))
-                    queue.append((a, b))
+    def parts(self) -> list[list[int]]:
+        """The polygons of each connected part, in order."""
+        found, seen = [], set()
+        for first in range(len(self.polygons)):
+            if first in seen:
+                continue
+            part, stack = [], [first]
+            seen.add(first)
+            while stack:
+                polygon = stack.pop()
+                part.append(polygon)
+                fresh = {edge.beyond for edge in self.edges[polygon]} - seen - {-1}
+                seen |= fresh
+                stack += fresh
+            found.append(sorted(part))
         return found
 
-    def until_blocked(self, u0: float, v0: float, u1: float, v1: float) -> tuple[float, float]:
-        """The last point of the line from (u0, v0) towards (u1, v1) that is reached inside the region, to 0.1 micrometres."""
-        if self.visible(u0, v0, u1, v1):
-            return u1, v1
-        low, high = 0.0, 1.0
-        while (high - low) * math.hypot(u1 - u0, v1 - v0) > 2e-6:
-            middle = (low + high) / 2
-            u, v = u0 + (u1 - u0) * middle, v0 + (v1 - v0) * middle
-            if self.locate(u, v) is not None and self.visible(u0, v0, u, v):
-                low = middle
-            else:
-                high = middle
-        return u0 + (u1 - u0) * low, v0 + (v1 - v0) * low
+    def corners(self) -> list[Corner]:
+        """The corners of walls that stick out into the region, one for each wall where several meet at a vertex."""
+        found = []
+        for polygon, corners in enumerate(self.polygons):
+            for side, edge in enumerate(self.edges[polygon]):
+                if edge.beyond < 0:
+                    vertex = corners[side]
+                    fan, last = self._around(polygon, side, vertex)
+                    before, after = (-edge.nz, edge.nx), (-last.nz, last.nx)  # along the walls, the region to the left
+                    turn, ahead = before[0] * after[1] - before[1] * after[0], before[0] * after[0] + before[1] * after[1]
+                    if turn < -1e-9 or (turn < 1e-9 and ahead < 0):  # or the wall is seen from both sides: right back
+                        found.append(Corner(vertex, (-before[0], -before[1]), after, fan))
+        return found
+
+    def _around(self, polygon: int, side: int, vertex: int) -> tuple[tuple[int, ...], Edge]:
+        """The polygons around the end of a wall, and the wall that goes on from there."""
+        fan = [polygon]
+        while True:
+            # the side that starts at the vertex follows the one that ends there
+            side = (self.polygons[polygon].index(vertex) + 1) % len(self.polygons[polygon])
+            edge = self.edges[polygon][side]
+            if edge.beyond < 0 or edge.beyond in fan:
+                return tuple(fan), edge
+            polygon = edge.beyond
+            fan.append(polygon)
+
+    def holds(self, polygon: int, x: float, z: float) -> bool:
+        """Whether the point lies in the polygon or on its border."""
+        for _, _, _, _, nx, nz, offset, _ in self.edges[polygon]:
+            if nx * x + nz * z - offset > EPS_M:
+                return False
+        return True
+
+    def height(self, polygon: int, x: float, z: float) -> float:
+        """Height in metres of the polygon (a fan of triangles) at or next to a point."""
+        level = self._levels[polygon]
+        if level is not None:
+            return level
+        corners = self.points[list(self.polygons[polygon])]
+        best, found = -math.inf, float(corners[0, 1])
+        first = corners[0]
+        for second, third in zip(corners[1:], corners[2:], strict=False):
+            ab, ac, ap = second - first, third - first, (x - first[0], z - first[2])
+            area = ab[0] * ac[2] - ab[2] * ac[0]
+            if area < LEAST_AREA_M2:
+                continue
+            s, t = (ap[0] * ac[2] - ap[1] * ac[0]) / area, (ab[0] * ap[1] - ab[2] * ap[0]) / area
+            inside = min(s, t, 1 - s - t)
+            if inside > best:
+                best, found = inside, float(first[1] + s * ab[1] + t * ac[1])
+        return found
+
+    def sees(self, starts: Sequence[int], x0: float, z0: float, x1: float, z1: float, ends: Sequence[int]) -> bool:
+        """Whether the line from (x0, z0), in the polygons `starts`, is walkable to (x1, z1) in one of the polygons `ends`."""
+        share, last = self.sight(starts, x0, z0, x1, z1, ends)
+        return share >= 1.0 and last in ends
+
+    def sight(
+        self, starts: Sequence[int], x0: float, z0: float, x1: float, z1: float, ends: Sequence[int] | None = None
+    ) -> tuple[float, int]:
+        """How far the line from (x0, z0), in the polygons `starts`, is walkable: its share, and the polygon where that ends.
+
+        With `ends`, other polygons that hold the line's end (other storeys, or the far side of a wall) don't end the search.
+        """
+        dx, dz = x1 - x0, z1 - z0
+        share, last = 0.0, starts[0]
+        stack, seen = [(start, 1.0) for start in starts], set()
+        while stack:
+            polygon, entered_by = stack.pop()
+            if polygon in seen:
+                continue
+            enter, leave, ways = 0.0, 1.0, []
+            for _, _, _, _, nx, nz, offset, beyond in self.edges[polygon]:
+                left, along = offset + EPS_M - nx * x0 - nz * z0, nx * dx + nz * dz
+                if along > 1e-12:
+                    at = left / along
+                    if at < leave:
+                        leave = at
+                    if beyond >= 0:
+                        ways.append((at, EPS_M / along, beyond))
+                elif along < -1e-12:
+                    enter = max(enter, left / along)
+                elif left < 0:
+                    enter = math.inf
+            if enter > min(leave, entered_by):
+                continue
+            seen.add(polygon)
+            if leave >= share:
+                share, last = leave, polygon
+                if leave >= 1.0 and (ends is None or polygon in ends):
+                    return 1.0, polygon
+            stack += [(beyond, leave) for at, tolerance, beyond in ways if beyond not in seen and at <= leave + 2 * tolerance]
+        return share, last
+
+    def step(self, start: int, x0: float, z0: float, x1: float, z1: float, length: float) -> tuple[float, float, int]:
+        """Where a step of this length (3-D) from (x0, z0) in polygon `start` towards (x1, z1) ends, and in which polygon.
+
+        Detour's rule (facts 2.7.7): at the target when a polygon holds it, else at the nearest point of the walls of the polygons that
+        can be reached through shared edges within half a step, and 1 mm, of the step's midpoint.
+        """
+        middle_x, middle_z, reach = (x0 + x1) / 2, (z0 + z1) / 2, (length / 2 + STEP_MARGIN_M) ** 2
+        best, found = math.inf, (x0, z0, start)
+        queue = [start]
+        for polygon in queue:  # grows
+            if self.holds(polygon, x1, z1):
+                return x1, z1, polygon
+            for edge in self.edges[polygon]:
+                if edge.beyond < 0:
+                    x, z = _nearest(edge, x1, z1)
+                    distance = (x - x1) ** 2 + (z - z1) ** 2
+                    if distance < best:
+                        best, found = distance, (x, z, polygon)
+                elif edge.beyond not in queue:
+                    x, z = _nearest(edge, middle_x, middle_z)
+                    if (x - middle_x) ** 2 + (z - middle_z) ** 2 <= reach:
+                        queue.append(edge.beyond)
+        return found
+
+
+def _nearest(edge: Edge, x: float, z: float) -> tuple[float, float]:
+    """The point of the edge nearest to (x, z)."""
+    ax, az, bx, bz = edge[:4]
+    dx, dz = bx - ax, bz - az
+    t = (dx * (x - ax) + dz * (z - az)) / (dx * dx + dz * dz)
+    return (ax, az) if t <= 0 else (bx, bz) if t >= 1 else (ax + t * dx, az + t * dz)

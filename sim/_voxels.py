@@ -18,6 +18,7 @@ CELL_M = 0.05
 LEVEL_M = 0.2
 CLIMB_LEVELS = 1  # floor(0.2 m climb / 0.2 m)
 MAX_SLOPE_DEG = 45.0
+MIN_ISLAND_CELLS = 400  # Recast's region_min_size 20, squared: pieces below 1 m2 vanish
 MAX_VOXELS = 400_000_000
 OPEN_SKY = 1 << 20  # the ceiling level of what has nothing above it
 _NEIGHBOURS = ((-1, 0), (0, 1), (1, 0), (0, -1))
@@ -238,7 +239,9 @@ def walkable_surfaces(triangles: np.ndarray, radius_m: float, height_m: float) -
         raise ValueError(f"scene extent {extent.round(1).tolist()} m: too large for a {CELL_M} m grid; are the units metres?")
     head, radius = math.ceil(height_m / LEVEL_M - 1e-6), math.ceil(radius_m / CELL_M - 1e-6)
     surface = _candidates(*_solid(triangles, origin, shape, levels), head)
-    keep = _erode(_neighbours(shape, levels, surface, head), radius)
+    neighbours = _neighbours(shape, levels, surface, head)
+    keep = _erode(neighbours, radius)
     x, z, level, ceiling = (array[keep] for array in surface)
-    pieces = _pieces(_neighbours(shape, levels, (x, z, level, ceiling), head))
+    number = np.append(np.where(keep, np.cumsum(keep) - 1, -1), -1)  # old index to new; -1 stays none
+    pieces = _pieces(number[neighbours[keep]])
     return Surfaces(origin.astype(np.float64), shape, x, z, level, ceiling, pieces)

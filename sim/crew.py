@@ -10,12 +10,13 @@ from dataclasses import replace
 from typing import Protocol
 
 from nvila_edge.serving.process import FREE_PORT, ServerProcess
-from sim.episodes import Episode
+from sim.episodes import Episode, Fault
 from sim.results import Record, RunFolder
 from sim.stage import StageSetup
 from sim.workers import Worker, WorkerDied
 
 RESTARTS = 5  # of the server, or in one worker's place, in a row without a finished episode in between
+TRIES = 3  # of an episode at which workers die or hang: then it is left out, and the next call tries it again
 SILENCE_S = 300.0  # a worker that plays is heard at every decision; loading a house, a video and waiting for the server take a minute each
 
 
@@ -67,9 +68,12 @@ class Crew:
         self._server = serve(FREE_PORT) if serve else None
         self._setup = replace(setup, address=self._server.address) if self._server else setup
         self._failures: Counter[str] = Counter()  # of the server and of each worker's place, since the last finished episode
+        self._fatal: Counter[str] = Counter()  # by episode: workers that died or hung while playing it
         self._workers: list[Worker] = []
         self._by_id = {episode.episode_id: episode for episode in episodes}
         self._waiting = deque(episodes)
+        self.left_out: list[Fault] = []
+        self._open = len(self._waiting)  # episodes that have not ended
 
     def __enter__(self) -> Crew:
         return self
@@ -80,29 +84,26 @@ class Crew:
         if self._server is not None:
             self._server.stop()
 
-    def work(self, workers: int) -> int:
-        """Play all the episodes in so many processes; returns how many were left out. Raises EvaluationError when it cannot go on."""
-        open_, left_out = len(self._waiting), 0
+    def work(self, workers: int) -> tuple[Fault, ...]:
+        """Play all the episodes in so many processes; returns those that were left out. Raises EvaluationError when it cannot go on."""
         self._workers = [Worker(setup=self._setup) for _ in range(workers)]
         with selectors.DefaultSelector() as selector:
             for worker in self._workers:
                 selector.register(worker.fd, selectors.EVENT_READ, worker)
-            while open_:
+            while self._open:
                 for key, _ in selector.select(timeout=0.2):
-                    ended, out = self._listen(key.data, selector)
-                    open_, left_out = open_ - ended, left_out + out
+                    self._listen(key.data, selector)
                 self._replace_silent(selector)
                 self._keep_server()
-        return left_out
+        return tuple(self.left_out)
 
-    def _listen(self, worker: Worker, selector: selectors.BaseSelector) -> tuple[int, int]:
-        """What a worker has to say; returns how many episodes ended with it, and how many of them were left out."""
-        ended = out = 0
+    def _listen(self, worker: Worker, selector: selectors.BaseSelector) -> None:
+        """What a worker has to say."""
         try:
             messages = worker.receive()
         except WorkerDied as death:
             self._replace(worker, selector, str(death))
-            return 0, 0
+            return
         for message in messages:
             match message["type"]:
                 case "ready":
@@ -116,18 +117,23 @@ class Crew:
                     self._failed(self._place(worker), message["message"])
                 case "failed":
                     raise EvaluationError(message["message"])
-                case "played" | "left_out":
-                    ended, out = ended + 1, out + (message["type"] == "left_out")
+                case "left_out":
+                    self._leave_out(worker.episode, message["reason"])
+                    self._finished(worker, message)
+                case "played":
                     self._finished(worker, message)
             worker.episode = ""
             self._occupy(worker)
-        return ended, out
+
+    def _leave_out(self, episode_id: str, reason: str) -> None:
+        self.left_out.append(Fault(episode_id, reason))
+        self._reporter.note(f"episode {episode_id} is left out: {reason}")
 
     def _finished(self, worker: Worker, message: Record) -> None:
         if message["type"] == "played":
-            self._run.add(message["result"], message["timing"])
+            self._run.add(message["result"], message["timing"] | {"worker": self._workers.index(worker) + 1})
         self._failures.clear()
-        self._reporter.finished(self._by_id[worker.episode], message.get("result"))
+        self._ended(self._by_id[worker.episode], message.get("result"))
 
     def _occupy(self, worker: Worker) -> None:
         if self._waiting:
@@ -142,10 +148,27 @@ class Crew:
         selector.unregister(worker.fd)
         worker.close()
         if worker.episode:
-            self._waiting.appendleft(self._by_id[worker.episode])
+            self._play_again(self._by_id[worker.episode], reason)
         self._reporter.note(f"{reason}; a new worker goes on")
         self._workers[self._workers.index(worker)] = fresh = Worker(setup=self._setup)
         selector.register(fresh.fd, selectors.EVENT_READ, fresh)
+
+    def _play_again(self, episode: Episode, reason: str) -> None:
+        """Put back what a dead worker played; leave it out when it has cost too many of them."""
+        self._fatal[episode.episode_id] += 1
+        if self._fatal[episode.episode_id] < TRIES:
+            self._waiting.appendleft(episode)
+            return
+        self._failed("episodes", reason)  # several in a row: a sign that nothing works
+        for place in range(len(self._workers)):
+            del self._failures[f"worker {place}"]
+        why = f"{TRIES} worker processes died or hung while playing it; give the same command again to try it again"
+        self._leave_out(episode.episode_id, why)
+        self._ended(episode, None)
+
+    def _ended(self, episode: Episode, result: Record | None) -> None:
+        self._open -= 1
+        self._reporter.finished(episode, result)
 
     def _replace_silent(self, selector: selectors.BaseSelector) -> None:
         for worker in list(self._workers):

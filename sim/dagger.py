@@ -19,6 +19,7 @@ import torch
 from tokenizers import Tokenizer
 
 from nvila_edge.model.nvila import NVILA
+from nvila_edge.progress import Estimate
 from nvila_edge.training.builtin import new_model
 from nvila_edge.training.episode_store import load_shard
 from nvila_edge.training.grounding import GroundingData
@@ -36,6 +37,7 @@ from sim.results import write_atomic
 from sim.training_pool import PrepareTask, RollTask, TrainingPool
 
 Say = Callable[[str], None]
+SAID_EVERY = 100  # steps
 
 
 class DaggerRun:
@@ -228,7 +230,7 @@ class DaggerRun:
         data: GroundingData,
     ) -> float:  # fmt: skip
         """One round's steps; returns the mean loss. Cosine over the whole run, 3 % warm-up."""
-        stage, losses = self.recipe.dagger, []
+        stage, losses, estimate = self.recipe.dagger, [], Estimate()
         ends = [stage.cloning_steps + done * stage.steps_per_round for done in range(stage.rounds + 1)]
         total, model_parameters = ends[-1], [p for p in model.parameters() if p.requires_grad]
         everything = [episode for pool in pools for episode in pool]
@@ -249,6 +251,8 @@ class DaggerRun:
             losses.append(float(loss.detach()))
             if not np.isfinite(losses[-1]):
                 raise FloatingPointError(f"the loss became {losses[-1]} at step {step}; state/ holds the last good round")
+            if len(losses) % SAID_EVERY == 0:
+                self.say(estimate.line(f"steps of round {number}", step + 1, ends[number]) + f", loss {np.mean(losses[-SAID_EVERY:]):.3f}")
         return float(np.mean(losses))
 
     def _batch(self, everything: list[Episode], recent: list[Episode], rng: np.random.Generator) -> list[Episode]:

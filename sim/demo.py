@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sim.crew import Reporter
 from sim.evaluate import EvalOptions, check, evaluate
-from sim.results import REPORT, RESULTS, RUN, VIDEOS, OutputError, clear_run, stored_config
+from sim.results import REPORT, RESULTS, RUN, VIDEOS, OutputError, clear_run, stored_run
 
 SPLIT = "val_unseen"
 
@@ -16,7 +16,7 @@ def run_demo(out: Path, episodes: int, workers: int, reporter: Reporter) -> str:
 
     Replaces an earlier demo in `out`. Raises OutputError when `out` holds an evaluation that no demo made, and what `evaluate` raises.
     """
-    if any((out / name).exists() for name in (RUN, RESULTS)) and not stored_config(out).get("demo"):
+    if any((out / name).exists() for name in (RUN, RESULTS)) and not stored_run(out).get("config", {}).get("demo"):
         raise OutputError(f"{out} holds an evaluation that is no demo: it stays; choose another --out or remove that folder")
     options = EvalOptions(out, split=SPLIT, episodes=episodes, workers=workers, videos=episodes, demo=True)
     check(options)

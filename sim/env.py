@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
 
 from agents.protocols import Frame, Motion
 from nvila_edge.navigation.actions import FORWARD_STEP_CM, TURN_STEP_DEG, Primitive
+from sim.cameras import LazyFrame
 from sim.geometry import Pose
 from sim.houses.house import House
 from sim.navmesh import NavMesh
 from sim.renderer import Renderer
 
 FORWARD_M = FORWARD_STEP_CM / 100
-TURNED_DEG = {Primitive.LEFT: float(TURN_STEP_DEG), Primitive.RIGHT: -float(TURN_STEP_DEG)}
 COLLISION_MARGIN_M2 = 1e-5  # Habitat: collided when moved^2 + 1e-5 < wanted^2 (facts 2.7.8)
 
 
-def walk(navmesh: NavMesh, pose: Pose, primitive: Primitive | int) -> Pose:
-    """Where a primitive ends: 0.25 m ahead (sliding along obstacles), turned by 15 degrees, or at `pose` itself for a stop."""
+def walk(navmesh: NavMesh, pose: Pose, primitive: Primitive | int, turn_deg: int = TURN_STEP_DEG) -> Pose:
+    """Where a primitive ends: 0.25 m ahead (sliding along obstacles), turned by `turn_deg`, or at `pose` itself for a stop."""
     if primitive == Primitive.FORWARD:
         start = np.array(pose.position_m)
         return Pose(triple(navmesh.try_step(start, start + pose.heading * FORWARD_M)), pose.yaw_rad)
     if primitive == Primitive.STOP:
         return pose
     # remainder is exact, wrap_angle is not: yaws in ground truth hang on the last bit
-    return Pose(pose.position_m, math.remainder(pose.yaw_rad + math.radians(TURNED_DEG[Primitive(primitive)]), 2 * math.pi))
+    return Pose(pose.position_m, math.remainder(pose.yaw_rad + math.radians(_turned_deg(Primitive(primitive), turn_deg)), 2 * math.pi))
+
+
+def _turned_deg(primitive: Primitive, turn_deg: int) -> float:
+    return float({Primitive.LEFT: turn_deg, Primitive.RIGHT: -turn_deg}.get(primitive, 0))
 
 
 def triple(point: np.ndarray) -> tuple[float, float, float]:
@@ -39,11 +42,11 @@ def triple(point: np.ndarray) -> tuple[float, float, float]:
 class HouseEnv:
     """One agent in one house. Several environments may share a renderer: it is told to load the house only when another one is loaded.
 
-    Recorded since `reset`: `positions` (start first), `collided` and `actions`, one entry per executed primitive.
+    Recorded since `reset`: `positions` (start first), `collided` and `actions`, one entry per executed primitive. turn_deg: of a LEFT or RIGHT.
     """
 
-    def __init__(self, house: House, navmesh: NavMesh, renderer: Renderer) -> None:
-        self.house, self.navmesh, self._renderer = house, navmesh, renderer
+    def __init__(self, house: House, navmesh: NavMesh, renderer: Renderer, turn_deg: int = TURN_STEP_DEG) -> None:
+        self.house, self.navmesh, self._renderer, self._turn_deg = house, navmesh, renderer, turn_deg
         self._pose: Pose | None = None
         self._frames = 0
         self.positions: list[tuple[float, float, float]] = []
@@ -71,22 +74,25 @@ class HouseEnv:
         return self._pose
 
     def capture(self) -> Frame:
-        """The view from the current pose, rendered now."""
-        self._renderer.show(self.house)
-        frame = Frame(self._frames, self._renderer.rgb(self.pose), time.monotonic())
+        """The view from the current pose, rendered when it is looked at."""
+        pose = self.pose
         self._frames += 1
-        return frame
+        return LazyFrame(self._frames - 1, lambda: self._view(pose))
+
+    def _view(self, pose: Pose) -> np.ndarray:
+        self._renderer.show(self.house)
+        return self._renderer.rgb(pose)
 
     def execute(self, primitive: Primitive | int) -> Motion:
         """Move by the rules of `walk` and record the outcome. Raises ValueError for a number that is no primitive."""
         primitive, before = Primitive(primitive), self.pose
-        self._pose = walk(self.navmesh, before, primitive)
+        self._pose = walk(self.navmesh, before, primitive, self._turn_deg)
         moved_m = math.dist(before.position_m, self._pose.position_m)
         collided = primitive == Primitive.FORWARD and moved_m**2 + COLLISION_MARGIN_M2 < FORWARD_M**2
         self.positions.append(self._pose.position_m)
         self.collided.append(collided)
         self.actions.append(primitive)
-        return Motion(moved_m, TURNED_DEG.get(primitive, 0.0), collided)
+        return Motion(moved_m, _turned_deg(primitive, self._turn_deg), collided)
 
     def halt(self) -> None:
         """Nothing moves between primitives."""

@@ -1,4 +1,5 @@
-"""Episodes in the layout of R2R_VLNCE_v1-3: `{split}/{split}.json.gz` and `{split}/{split}_gt.json.gz` (facts: vln-ce.md 2.1)."""
+"""Files of episodes: R2R_VLNCE v1-1 to v1-3 (`{split}/{split}.json.gz`), RxR_VLNCE_v0 (`{split}/{split}_{role}.json.gz`), and the ground
+truth beside them (`.._gt.json.gz`). Facts: vln-ce.md 2.1."""
 
 from __future__ import annotations
 
@@ -8,131 +9,143 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.geometry import Pose, yaw_of
+from sim.episode import PAD_INDEX, ROLES, UNK_INDEX, Dataset, Episode, Fault, GroundTruth, Point, Speech, TimedWord, encode
+from sim.geometry import yaw_of
+
+__all__ = [
+    "ALL", "PAD_INDEX", "UNK_INDEX", "Choice", "Dataset", "Episode", "Fault", "GroundTruth", "Point", "Speech", "TimedWord", "encode",
+    "load_split", "load_usable", "save_split", "split_file",
+]  # fmt: skip
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-Point = tuple[float, float, float]
 GOAL_RADIUS_M = 3.0  # R2R_VLNCE: written in every goal; no metric reads it
-PAD_INDEX, UNK_INDEX = 0, 1  # R2R_VLNCE's instruction_vocab
 ACTION_IDS = (0, 1, 2, 3)  # stop, forward, left, right
 
 
 @dataclass(frozen=True)
-class Episode:
-    """One instruction to follow. Points are feet positions (x, y, z) in metres, +Y up; the rotation is a quaternion x, y, z, w.
+class Choice:
+    """Which part of a split: `role` "guide" or "follower" in RxR, "" in R2R; `languages` such as ("en-US", "en-IN"), () for all."""
 
-    `scene_id` is relative, such as "houses/train_0003/train_0003.glb"; `goals` and `reference_path` are empty in a test split.
-    """
+    role: str = ""
+    languages: tuple[str, ...] = ()
 
-    episode_id: str
-    trajectory_id: str
-    scene_id: str
-    start_position: Point
-    start_rotation: tuple[float, float, float, float]
-    goals: tuple[Point, ...]
-    reference_path: tuple[Point, ...]
-    instruction: str
-    geodesic_distance_m: float
-    tokens: tuple[int, ...] = ()
-
-    @property
-    def start(self) -> Pose:
-        """The pose that the agent starts in."""
-        return Pose(self.start_position, yaw_of(self.start_rotation))
-
-    @property
-    def goal(self) -> Point:
-        """The goal position (x, y, z) in metres. Raises ValueError in a split without goals."""
-        if not self.goals:
-            raise ValueError(f"episode {self.episode_id} has no goal (a test split?): choose train, val_seen or val_unseen")
-        return self.goals[0]
+    def __post_init__(self) -> None:
+        if self.role not in ("", *ROLES):
+            raise ValueError(f"role {self.role!r} is unknown; allowed are {' and '.join(ROLES)} (RxR), or none (R2R)")
 
 
-@dataclass(frozen=True)
-class GroundTruth:
-    """The expert's way: primitive ids (0 stop, 1 forward, 2 left, 3 right) and the start followed by one point per move."""
-
-    actions: tuple[int, ...]
-    locations: tuple[Point, ...]
-
-    @property
-    def forward_steps(self) -> int:
-        """How many of the actions are forward."""
-        return self.actions.count(1)
+ALL = Choice()
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """One split: episodes in file order, ground truth by episode id (empty when there is no file), words by token index."""
-
-    split: str
-    episodes: tuple[Episode, ...]
-    ground_truth: dict[str, GroundTruth] = field(default_factory=dict)
-    vocabulary: tuple[str, ...] = ("<pad>", "<unk>")
-
-
-def encode(text_words: Sequence[str], vocabulary: Sequence[str], length: int) -> tuple[int, ...]:
-    """Token ids of the words, zero-padded at the end (or cut) to `length`; unknown words are UNK_INDEX."""
-    index = {word: number for number, word in enumerate(vocabulary)}
-    ids = [index.get(word, UNK_INDEX) for word in text_words][:length]
-    return tuple(ids + [PAD_INDEX] * (length - len(ids)))
-
-
-def split_file(folder: Path | str, split: str, ground_truth: bool = False) -> Path:
-    """Where a split's file lies: `folder/split/split.json.gz`, or directly in `folder` when only that exists."""
-    name = f"{split}_gt.json.gz" if ground_truth else f"{split}.json.gz"
+def split_file(folder: Path | str, split: str, ground_truth: bool = False, role: str = "") -> Path:
+    """Where a split's file lies: `folder/split/split.json.gz`, or directly in `folder` when only that exists; RxR's names end in the role."""
+    name = f"{split}{role and '_' + role}{'_gt' * ground_truth}.json.gz"
     nested, flat = Path(folder) / split / name, Path(folder) / name
     return flat if flat.exists() and not nested.exists() else nested
 
 
-def load_split(folder: Path | str, split: str) -> Dataset:
+def load_split(folder: Path | str, split: str, choice: Choice = ALL) -> Dataset:
     """Read a split. The ground truth is optional (R2R's minimal download lacks it).
 
     Raises ValueError that names the file and the episode for anything malformed, FileNotFoundError when there is no such split.
     """
-    path = split_file(folder, split)
-    if not path.exists():
-        make = f"make one with `nvila-edge data houses --out {folder} --split {split}`"
-        raise FileNotFoundError(f"no split {split!r} in {folder}: expected {path}; {make}")
+    dataset = load_usable(folder, split, choice)
+    for fault in dataset.faults + dataset.truth_faults:
+        raise ValueError(f"{split_file(folder, split, role=choice.role).parent}/{fault.reason}")
+    return dataset
+
+
+def load_usable(folder: Path | str, split: str, choice: Choice = ALL) -> Dataset:
+    """Read what can be used of a split; every other entry is one of its `faults`. An id that occurs again is a fault, the first one counts.
+
+    Raises ValueError for a file that is none, or that has nothing in the languages chosen; FileNotFoundError when there is no such split.
+    """
+    path = _existing(folder, split, choice.role)
     content = _read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("episodes"), list):
-        raise ValueError(f'{path}: expected an object with a list "episodes" (R2R_VLNCE layout)')
-    words = content.get("instruction_vocab", {}).get("word_list", ["<pad>", "<unk>"])
-    episodes = tuple(_episode(entry, f"{path}, episode number {number}") for number, entry in enumerate(content["episodes"]))
-    _require_unique(path, [episode.episode_id for episode in episodes])
-    truth_path = split_file(folder, split, ground_truth=True)
-    truth = _load_ground_truth(truth_path) if truth_path.exists() else {}
-    return Dataset(split, episodes, truth, tuple(words))
+        raise ValueError(f'{path}: expected an object with a list "episodes" (R2R_VLNCE or RxR_VLNCE layout)')
+    entries = [(number, entry) for number, entry in enumerate(content["episodes"]) if _chosen(entry, choice.languages)]
+    if not entries and content["episodes"]:
+        known = sorted({language for language in map(_language, content["episodes"]) if language})
+        raise ValueError(f"{path}: no episode in {', '.join(choice.languages)}; its languages are {', '.join(known) or 'not given (R2R)'}")
+    episodes, faults = _episodes(path.name, entries)
+    truth_path = split_file(folder, split, ground_truth=True, role=choice.role)
+    truth, truth_faults = _ground_truth(truth_path) if truth_path.exists() else ({}, [])
+    words = (content.get("instruction_vocab") or {}).get("word_list", ["<pad>", "<unk>"])  # RxR has none
+    return Dataset(split, tuple(episodes), truth, tuple(words), tuple(faults), tuple(truth_faults))
+
+
+def _existing(folder: Path | str, split: str, role: str) -> Path:
+    path = split_file(folder, split, role=role)
+    if path.exists():
+        return path
+    there = [other for other in ("", *ROLES) if split_file(folder, split, role=other).exists()]
+    if there:
+        mend = " or ".join(f"--role {other}" if other else "no --role" for other in there)
+        raise FileNotFoundError(f"no {path}, but files of the other dataset: choose {mend}")
+    make = f"make one with `nvila-edge data houses --out {folder} --split {split}`"
+    raise FileNotFoundError(f"no split {split!r} in {folder}: expected {path}; {make}")
 
 
 def save_split(folder: Path | str, dataset: Dataset, nested: bool = True) -> Path:
-    """Write both files into `folder/split/`, or `folder` itself when not nested; returns the episode file. Same dataset, same bytes."""
+    """Write both files into `folder/split/`, or `folder` itself when not nested; returns the episode file. Same dataset, same bytes.
+
+    Episodes with a role in their speech are written as RxR has them.
+    """
     target = Path(folder) / dataset.split if nested else Path(folder)
+    role = next((f"_{episode.speech.role}" for episode in dataset.episodes if episode.speech and episode.speech.role), "")
     target.mkdir(parents=True, exist_ok=True)
-    content = {"episodes": [_episode_entry(e) for e in dataset.episodes], "instruction_vocab": _vocabulary_entry(dataset.vocabulary)}
-    path = target / f"{dataset.split}.json.gz"
+    content: dict[str, Any] = {"episodes": [_episode_entry(e) for e in dataset.episodes]}
+    if not role:  # RxR has no vocabulary
+        content["instruction_vocab"] = _vocabulary_entry(dataset.vocabulary)
+    path = target / f"{dataset.split}{role}.json.gz"
     _write_json(path, content)
     truth = {
         episode_id: {"actions": list(gt.actions), "forward_steps": gt.forward_steps, "locations": [list(p) for p in gt.locations]}
         for episode_id, gt in dataset.ground_truth.items()
     }
-    _write_json(target / f"{dataset.split}_gt.json.gz", truth)
+    _write_json(target / f"{dataset.split}{role}_gt.json.gz", truth)
     return path
 
 
-def _episode(entry: Any, where: str) -> Episode:
+def _chosen(entry: Any, languages: Sequence[str]) -> bool:
+    """Whether an entry is asked for; one whose language cannot be told is, so that it is named as a fault."""
+    return not languages or _language(entry) in (*languages, "")
+
+
+def _language(entry: Any) -> str:
+    instruction = entry.get("instruction") if isinstance(entry, dict) else None
+    return str(instruction.get("language", "")) if isinstance(instruction, dict) else ""
+
+
+def _episodes(name: str, entries: Sequence[tuple[int, Any]]) -> tuple[list[Episode], list[Fault]]:
+    """The usable episodes, and a fault for every other entry (number in the file, content)."""
+    found: dict[str, Episode] = {}
+    faults = []
+    for number, entry in entries:
+        told = entry.get("episode_id") if isinstance(entry, dict) else None
+        episode_id = f"#{number}" if told is None else str(told)
+        try:
+            if episode_id in found:
+                raise ValueError(f'episode_id {episode_id} occurs twice; ids must be unique in a split, and 5 is the same as "5"')
+            episode = _episode(entry)
+            found[episode.episode_id] = episode
+        except ValueError as error:
+            faults.append(Fault(episode_id, f"{name}, episode number {number} (episode_id {episode_id}): {error}"))
+    return list(found.values()), faults
+
+
+def _episode(entry: Any) -> Episode:
     if not isinstance(entry, dict):
-        raise ValueError(f"{where}: expected an object, found {type(entry).__name__}")
-    where = f"{where} (episode_id {entry.get('episode_id', '?')})"
+        raise ValueError(f"expected an object, found {type(entry).__name__}")
     try:
         rotation = tuple(float(v) for v in entry["start_rotation"])
         yaw_of(rotation)  # pyright: ignore[reportArgumentType]
-        instruction = entry["instruction"]
+        instruction, info = entry["instruction"], entry.get("info") or {}
         return Episode(
             episode_id=_identifier(entry["episode_id"]),
             trajectory_id=str(entry.get("trajectory_id", entry["episode_id"])),
@@ -142,13 +155,31 @@ def _episode(entry: Any, where: str) -> Episode:
             goals=tuple(_point(goal["position"], "goals") for goal in entry.get("goals") or ()),
             reference_path=tuple(_point(p, "reference_path") for p in entry.get("reference_path") or ()),
             instruction=_text(instruction["instruction_text"], "instruction_text"),
-            geodesic_distance_m=float((entry.get("info") or {}).get("geodesic_distance", math.nan)),
+            geodesic_distance_m=float(info.get("geodesic_distance", math.nan)),
             tokens=tuple(int(t) for t in instruction.get("instruction_tokens") or ()),
+            speech=_speech(instruction, str(info.get("role", ""))),
         )
     except KeyError as error:
-        raise ValueError(f"{where}: field {error} is missing") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{where}: {error}") from None
+        raise ValueError(f"field {error} is missing") from None
+    except (TypeError, AttributeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _speech(instruction: dict[str, Any], role: str) -> Speech | None:
+    """RxR's part of an instruction; None for R2R's."""
+    if "language" not in instruction:
+        return None
+    distance = instruction.get("edit_distance")
+    words = tuple(
+        TimedWord(str(word.get("word", "")), _seconds(word.get("start_time")), _seconds(word.get("end_time")))
+        for word in instruction.get("timed_instruction") or ()
+    )
+    language, instruction_id, annotator_id = (str(instruction.get(key) or "") for key in ("language", "instruction_id", "annotator_id"))
+    return Speech(language, instruction_id, annotator_id, role, None if distance is None else float(distance), words)
+
+
+def _seconds(value: Any) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _identifier(value: Any) -> str:
@@ -171,45 +202,59 @@ def _point(value: Any, name: str) -> Point:
     return point
 
 
-def _require_unique(path: Path, ids: list[str]) -> None:
-    seen: set[str] = set()
-    for episode_id in ids:
-        if episode_id in seen:
-            raise ValueError(f"{path}: episode_id {episode_id} occurs twice; ids must be unique in a split")
-        seen.add(episode_id)
-
-
-def _load_ground_truth(path: Path) -> dict[str, GroundTruth]:
+def _ground_truth(path: Path) -> tuple[dict[str, GroundTruth], list[Fault]]:
     content = _read_json(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected an object keyed by episode id")
-    truth = {}
+    truth, faults = {}, []
     for episode_id, entry in content.items():
-        where = f"{path}, episode_id {episode_id}"
         try:
-            actions = tuple(int(a) for a in entry["actions"])
-            locations = tuple(_point(p, "locations") for p in entry["locations"])
+            truth[str(episode_id)] = _truth(entry)
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{where}: {error}") from None
-        unknown = sorted(set(actions) - set(ACTION_IDS))
-        if unknown:
-            raise ValueError(f"{where}: actions {unknown} are unknown; allowed are {list(ACTION_IDS)}")
-        truth[str(episode_id)] = GroundTruth(actions, locations)
-    return truth
+            faults.append(Fault(str(episode_id), f"{path.name}, episode_id {episode_id}: {error}"))
+    return truth, faults
+
+
+def _truth(entry: Any) -> GroundTruth:
+    actions = tuple(int(a) for a in entry["actions"])
+    locations = tuple(_point(p, "locations") for p in entry["locations"])
+    unknown = sorted(set(actions) - set(ACTION_IDS))
+    if unknown:
+        raise ValueError(f"actions {unknown} are unknown; allowed are {list(ACTION_IDS)}")
+    if not locations:
+        raise ValueError("locations are empty; the start is the least")
+    return GroundTruth(actions, locations)
 
 
 def _episode_entry(episode: Episode) -> dict[str, Any]:
+    instruction: dict[str, Any] = {"instruction_text": episode.instruction, "instruction_tokens": list(episode.tokens)}
+    info: dict[str, Any] = {"geodesic_distance": episode.geodesic_distance_m} if math.isfinite(episode.geodesic_distance_m) else {}
+    if episode.speech is not None:
+        instruction |= _speech_entry(episode.speech)
+        info |= {"role": episode.speech.role} if episode.speech.role else {}
     return {
         "episode_id": _number_or_text(episode.episode_id),
         "trajectory_id": _number_or_text(episode.trajectory_id),
         "scene_id": episode.scene_id,
         "start_position": list(episode.start_position),
         "start_rotation": list(episode.start_rotation),
-        "info": {"geodesic_distance": episode.geodesic_distance_m} if math.isfinite(episode.geodesic_distance_m) else {},
+        "info": info,
         "goals": [{"position": list(goal), "radius": GOAL_RADIUS_M} for goal in episode.goals],
-        "instruction": {"instruction_text": episode.instruction, "instruction_tokens": list(episode.tokens)},
+        "instruction": instruction,
         "reference_path": [list(p) for p in episode.reference_path],
     }
+
+
+def _speech_entry(speech: Speech) -> dict[str, Any]:
+    words = [{"word": word.word, "start_time": _finite(word.start_s), "end_time": _finite(word.end_s)} for word in speech.words]
+    return {
+        "instruction_id": speech.instruction_id, "language": speech.language, "annotator_id": speech.annotator_id,
+        "edit_distance": speech.edit_distance, "timed_instruction": words,
+    }  # fmt: skip
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _number_or_text(identifier: str) -> int | str:

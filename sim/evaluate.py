@@ -4,40 +4,49 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from nvila_edge import __version__
-from nvila_edge.navigation.actions import TURN_STEP_DEG
+from nvila_edge.engines.manifest import read_description
+from nvila_edge.engines.spec import spec_of_checkpoint
+from nvila_edge.navigation.agent_profiles import OURS, AgentProfile, agent_profile, check_prompt
 from nvila_edge.serving.process import ServerProcess, start_server
 from nvila_edge.shipped import BUNDLE, DATASET
-from sim.crew import Crew, Reporter
+from sim.crew import Crew, EvaluationError, Reporter
+from sim.early_failure import Watched
 from sim.env import FORWARD_M
-from sim.episodes import Dataset, Episode, load_split, split_file
+from sim.episodes import Choice, Dataset, Episode, Fault, load_usable, split_file
 from sim.metrics import SUCCESS_M
 from sim.policies import expert_histogram, median_steps
-from sim.renderer import CAMERA_HEIGHT_M, CAMERA_PX, HFOV_DEG
 from sim.report import build_report
-from sim.results import Record, RunFolder, in_order
-from sim.stage import MAX_STEPS, StageSetup
-from sim.summary import summarise
+from sim.results import THROUGHPUT, Record, RunFolder, in_order, write_json
+from sim.shards import Shard
+from sim.stage import StageSetup
+from sim.summary import header, summarise
+from sim.throughput import throughput
 
 POLICIES = ("engine", "oracle", "random", "forward")
 
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """What `nvila-edge eval` was asked. `episodes` None is all of them; `bundle` None is the built-in one."""
+    """What `nvila-edge eval` was asked. `episodes` None is all of them; `bundle` None is the built-in one; `agent` None is the one that the bundle is
+    meant for; `max_rejections` is the share of the first episodes' decisions that may be no action; `languages` with commas between; `shard` is
+    "I/N"."""
 
     out: Path
     policy: Literal["engine", "oracle", "random", "forward"] = "engine"
     dataset: str = "builtin"
     split: str = "val_unseen"
     bundle: Path | None = None
+    agent: str | None = None
+    max_rejections: float = 0.5
     episodes: int | None = None
     workers: int = 1
     seed: int = 0
@@ -45,7 +54,15 @@ class EvalOptions:
     frames: Literal["camera", "black"] = "camera"
     videos: int = 5
     env: Literal["house"] = "house"
+    shard: str | None = None
     demo: bool = False  # a demonstration: its folder may be replaced by the next one
+    role: Literal["", "guide", "follower"] = ""
+    languages: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Where everything goes: `out`, or a shard's folder in it."""
+        return self.out if self.shard is None else self.out / Shard.parse(self.shard).folder
 
 
 def spread(episodes: Sequence[Episode], count: int | None) -> tuple[Episode, ...]:
@@ -77,17 +94,22 @@ def commit() -> str:
 
 
 @dataclass(frozen=True)
-class _Task:
-    """Resolved options: where things lie, which episodes, and the configuration that results depend on."""
+class Task:
+    """Resolved options: where things lie, which episodes are to be played, which of all are filmed, and the configuration that results
+    depend on."""
 
     folder: Path
     bundle: Path
     dataset: Dataset
     episodes: tuple[Episode, ...]
+    agent: AgentProfile
+    faults: tuple[Fault, ...]
+    filmed: tuple[str, ...]
     config: Record
 
 
-def _resolve(options: EvalOptions) -> _Task:
+def resolve(options: EvalOptions) -> Task:
+    """What the options mean. Raises ValueError for what cannot be, and what reading the dataset raises."""
     folder = DATASET if options.dataset == "builtin" else Path(options.dataset)
     bundle = options.bundle or BUNDLE
     if options.workers < 1:
@@ -98,24 +120,60 @@ def _resolve(options: EvalOptions) -> _Task:
         raise ValueError(f"--policy {options.policy!r}: one of {', '.join(POLICIES)}")
     if options.policy == "engine" and not (bundle / "manifest.json").exists() and not (bundle / "config.json").exists():
         raise ValueError(f"{bundle} is no bundle: it has no manifest.json; make one with `nvila-edge export CKPT {bundle}`")
-    dataset = load_split(folder, options.split)
-    episodes = spread(dataset.episodes, options.episodes)
-    if not episodes:
-        raise ValueError(f"the split {options.split} of {folder} has no episodes")
-    for episode in episodes:
-        _ = episode.goal  # a test split is refused here, by name
+    agent, choice = _agent(options, bundle), _choice(options)
+    dataset = load_usable(folder, options.split, choice)
+    episodes, faults = _with_goals(dataset, f"the split {options.split} of {folder}")
+    episodes = spread(episodes, options.episodes)
     config: Record = {
         "env": options.env, "dataset": options.dataset if options.dataset == "builtin" else folder.resolve().name,
-        "dataset_sha256": _sha256(split_file(folder, options.split), split_file(folder, options.split, ground_truth=True)),
+        "dataset_sha256": _sha256(*(split_file(folder, options.split, truth, choice.role) for truth in (False, True))),
         "split": options.split, "policy": options.policy, "episodes": len(episodes), "seed": options.seed,
-        "instructions": options.instructions, "frames": options.frames, "max_steps": MAX_STEPS, "success_distance_m": SUCCESS_M,
-        "camera": {"width": CAMERA_PX, "height": CAMERA_PX, "hfov_deg": HFOV_DEG, "height_m": CAMERA_HEIGHT_M},
-        "forward_m": FORWARD_M, "turn_deg": TURN_STEP_DEG, "sliding": True, **({"demo": True} if options.demo else {}),
+        "instructions": options.instructions, "frames": options.frames, "max_steps": agent.max_steps, "success_distance_m": SUCCESS_M,
+        "camera": {
+            "width": agent.camera.width_px, "height": agent.camera.height_px, "hfov_deg": agent.camera.hfov_deg, "height_m": agent.camera.height_m,
+        },
+        "forward_m": FORWARD_M, "turn_deg": agent.steps.turn_deg, "sliding": True, **({"demo": True} if options.demo else {}),
+        **({"role": choice.role} if choice.role else {}), **({"languages": list(choice.languages)} if choice.languages else {}),
     }  # fmt: skip
     if options.policy == "engine":
         files = [bundle / "manifest.json"] if _is_bundle(bundle) else sorted(file for file in bundle.rglob("*") if file.is_file())
         config["bundle_sha256"] = _sha256(*files)
-    return _Task(folder, bundle, dataset, episodes, config)
+        config["agent"] = asdict(agent)
+    filmed = tuple(episode.episode_id for episode in episodes[: options.videos])
+    if options.shard is not None:
+        shard = Shard.parse(options.shard)
+        episodes, config["shard"] = shard.part(episodes), str(shard)
+    return Task(folder, bundle, dataset, episodes, agent, faults, filmed, config)
+
+
+def _agent(options: EvalOptions, bundle: Path) -> AgentProfile:
+    """The agent that was asked for, or that the bundle is meant for; policies without a model move as ours."""
+    if options.policy != "engine":
+        if options.agent is not None:
+            raise ValueError(f"--agent {options.agent} is how a model is asked; the policy {options.policy!r} has none: leave --agent out")
+        return OURS
+    manifest = read_description(bundle) if _is_bundle(bundle) else None
+    agent = agent_profile(options.agent or (manifest.agent if manifest else OURS.name))
+    check_prompt(agent, (manifest.spec if manifest else spec_of_checkpoint(bundle)).profile)
+    if agent.leaks_queue and options.workers > 1:
+        raise ValueError(f"--workers {options.workers}: what the agent {agent.name!r} does depends on the episode before; give --workers 1")
+    return agent
+
+
+def _choice(options: EvalOptions) -> Choice:
+    return Choice(options.role, tuple(sorted({name.strip() for name in options.languages.split(",")} - {""})))
+
+
+def _with_goals(dataset: Dataset, name: str) -> tuple[tuple[Episode, ...], tuple[Fault, ...]]:
+    """The episodes that can be judged, and the dataset's faults with those that have no goal. Raises ValueError when there are none."""
+    episodes = tuple(episode for episode in dataset.episodes if episode.goals)
+    if dataset.episodes and not episodes:
+        _ = dataset.episodes[0].goal  # a test split is refused here
+    if not episodes:
+        first = f"; the first: {dataset.faults[0].reason}" if dataset.faults else ""
+        raise ValueError(f"{name} has no episodes that can be used ({len(dataset.faults)} that cannot{first})")
+    aimless = tuple(Fault(episode.episode_id, "it has no goal") for episode in dataset.episodes if not episode.goals)
+    return episodes, dataset.faults + aimless
 
 
 def _is_bundle(folder: Path) -> bool:
@@ -127,13 +185,13 @@ def _serve(folder: Path, address: str) -> ServerProcess:
     return start_server(folder, address, backend="onnxruntime" if _is_bundle(folder) else "torch")
 
 
-def _stage_setup(options: EvalOptions, task: _Task) -> StageSetup:
+def _stage_setup(options: EvalOptions, task: Task) -> StageSetup:
     truths, blind = list(task.dataset.ground_truth.values()), options.policy in ("random", "forward")
     return StageSetup(
         dataset=str(task.folder), split=options.split, policy=options.policy, seed=options.seed,
-        swapped=options.instructions == "swapped", black=options.frames == "black", out=str(options.out),
-        videos=tuple(episode.episode_id for episode in task.episodes[: options.videos]),
+        swapped=options.instructions == "swapped", black=options.frames == "black", out=str(options.folder), videos=task.filmed,
         expert_counts=tuple(expert_histogram(truths)) if blind else (), stop_after=median_steps(truths) if blind else 0,
+        agent=task.agent.name, role=options.role, languages=_choice(options).languages,
     )  # fmt: skip
 
 
@@ -142,32 +200,47 @@ def check(options: EvalOptions) -> None:
     from nvila_edge.engines.manifest import read_manifest
     from sim.renderer import Renderer
 
-    task = _resolve(options)
+    task = resolve(options)
     if options.policy == "engine" and _is_bundle(task.bundle):
         read_manifest(task.bundle)
     Renderer(16, 16).close()
 
 
 def evaluate(options: EvalOptions, reporter: Reporter) -> Record:
-    """Run (or go on with) an evaluation and return its summary; everything is in `options.out`.
+    """Run (or go on with) an evaluation and return its summary; everything is in `options.folder`.
 
-    Raises ValueError for options that cannot be, OutputError for the folder, EvaluationError and ServerStartError when it cannot go on.
+    Raises ValueError for options that cannot be, OutputError for the folder, EvaluationError (PolicyBroken when the model answers no actions) and
+    ServerStartError when it cannot go on.
     """
-    task = _resolve(options)
+    started_s = time.monotonic()
+    task = resolve(options)
     with ExitStack() as stack:
-        run = stack.enter_context(RunFolder(options.out, task.config, commit()))
+        ids = [episode.episode_id for episode in task.episodes]
+        run = stack.enter_context(RunFolder(options.folder, task.config, commit(), ids))
         waiting = [episode for episode in task.episodes if episode.episode_id not in run.results]
+        if task.agent.leaks_queue and run.results and waiting:
+            raise ValueError(
+                f"what the agent {task.agent.name!r} had queued when {options.out} was interrupted is lost; choose another --out"
+            )
+        if options.policy == "engine":
+            reporter = Watched(reporter, task.agent, options.max_rejections, run.results.values())
         reporter.begin(len(task.episodes), len(run.results))
-        left_out = 0
+        left_out = task.faults
         if waiting:
             serve = partial(_serve, task.bundle) if options.policy == "engine" else None
             crew = stack.enter_context(Crew(waiting, _stage_setup(options, task), serve, run, reporter))
-            left_out = crew.work(min(options.workers, len(waiting)))
-        header = {
-            "policy": options.policy, "dataset": task.config["dataset"], "split": options.split, "seed": options.seed, "left_out": left_out,
-            "config": task.config, "commit": ", ".join(run.commits),
-        }  # fmt: skip
-        summary = summarise(in_order(run.results.values()), in_order(run.timings.values()), header)
+            left_out += crew.work(min(options.workers, len(waiting)))
+            _measure(run, {episode.episode_id for episode in waiting}, time.monotonic() - started_s)
+        if not run.results:
+            raise EvaluationError(f"none of {len(task.episodes)} episodes could be played; the first: {left_out[len(task.faults)].reason}")
+        told = header(task.config, ((fault.episode_id, fault.reason) for fault in left_out), run.commits)
+        summary = summarise(in_order(run.results.values()), in_order(run.timings.values()), told)
         run.finish(summary)
-        build_report(options.out)
+        build_report(options.folder)
     return summary
+
+
+def _measure(run: RunFolder, played: set[str], elapsed_s: float) -> None:
+    """Write throughput.json, of the episodes that this call played."""
+    results, timings = ([record for key, record in records.items() if key in played] for records in (run.results, run.timings))
+    write_json(run.out / THROUGHPUT, throughput(results, timings, elapsed_s))

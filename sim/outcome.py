@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from agents.events import Decided, Ended
+from sim.decisions import DecisionLog
 from sim.env import HouseEnv
 from sim.episodes import Episode, GroundTruth
 from sim.geometry import Pose
@@ -18,6 +19,7 @@ from sim.results import Record
 from sim.video import Shown
 
 TOLERANCE_M = 0.1  # between the dataset's start and distance and what the house gives
+SAME_M = 1e-5  # a start and a goal so near are one point: results are rounded to this
 METRICS = ("distance_to_goal", "success", "spl", "oracle_success", "ndtw", "sdtw", "path_length", "collisions", "oracle_navigation_error")
 
 
@@ -25,11 +27,15 @@ class EpisodeError(RuntimeError):
     """An episode could not be played, and would not be the next time either."""
 
 
+class LeftOut(Exception):
+    """An episode cannot be played as the dataset has it; the message says why. It is counted and named, and the others go on."""
+
+
 class EpisodeRecord:
     """What the loop's events leave behind."""
 
-    def __init__(self, env: HouseEnv) -> None:
-        self.env = env
+    def __init__(self, env: HouseEnv, log: DecisionLog) -> None:
+        self.env, self.log = env, log
         self.poses: list[Pose] = [env.pose]
         self.owners: list[int] = []  # the decision behind each primitive
         self.shown: list[Shown] = []
@@ -40,6 +46,7 @@ class EpisodeRecord:
 
     def decided(self, event: Decided) -> None:
         decision = event.decision
+        self.log.decided(event, self.env.pose)
         self.latency_ms.append(event.latency_ms)
         for stage, value in decision.timing_ms.items():
             self._stages_ms[stage] = self._stages_ms.get(stage, 0.0) + value
@@ -50,6 +57,7 @@ class EpisodeRecord:
             {
                 "step": len(self.env.actions), "action": action_index(decision.action), "text": decision.text,
                 "probability": round(decision.probability, 4), "candidates": [round(value, 4) for value in decision.candidates],
+                **({"rejected": True} if decision.rejected else {}),
             }
         )  # fmt: skip
 
@@ -62,13 +70,18 @@ class EpisodeRecord:
 
 
 def check_house(episode: Episode, start: Pose, navmesh: NavMesh) -> None:
-    """Houses are made from their names: one that differs from the dataset's would spoil every figure. Raises EpisodeError."""
-    distance = navmesh.geodesic(np.array(start.position_m), np.array(episode.goal))
-    told = episode.geodesic_distance_m
-    if math.dist(start.position_m, episode.start_position) > TOLERANCE_M or (math.isfinite(told) and abs(distance - told) > TOLERANCE_M):
-        raise EpisodeError(
-            f"episode {episode.episode_id}: in {episode.scene_id} the way from start to goal is {distance:.2f} m, "
-            f"the dataset says {told:.2f} m: another version of nvila-edge made it; make it again with `nvila-edge data houses`"
+    """Houses are made from their names: one that differs from the dataset's would spoil every figure. An unreachable goal is no such sign.
+
+    Raises LeftOut for a start that is not on the navmesh, and for a way of another length than the dataset tells.
+    """
+    away = math.dist(start.position_m[::2], episode.start_position[::2])  # from above: how high a rug's edge lies is a matter of the mesh
+    if away > TOLERANCE_M:
+        raise LeftOut(f"the start {_rounded(episode.start_position)} is inside something: the nearest walkable point is {away:.2f} m away")
+    distance, told = navmesh.geodesic(np.array(start.position_m), np.array(episode.goal)), episode.geodesic_distance_m
+    if math.isfinite(told) and math.isfinite(distance) and abs(distance - told) > TOLERANCE_M:
+        raise LeftOut(
+            f"in {episode.scene_id} the way from start to goal is {distance:.2f} m, the dataset says {told:.2f} m: "
+            "another version of nvila-edge made it; make it again with `nvila-edge data houses`"
         )
 
 
@@ -81,13 +94,15 @@ def episode_result(
     for index, position in enumerate(env.positions):
         still = index > 0 and position == env.positions[index - 1]
         distances.append(distances[-1] if still else field.distance(np.array(position)))
-    locations = [list(point) for point in (truth.locations if truth is not None else episode.reference_path)]
+    locations = [list(point) for point in (truth.locations if truth is not None else episode.reference_path or env.positions[:1])]
     actions = [int(action) for action in env.actions]
     metrics = episode_metrics([list(p) for p in env.positions], actions, distances, env.collided, locations, SUCCESS_M)
     ended = record.ended
     assert ended is not None, "the loop's last event is Ended"
     if truth is None:  # VLN-CE measures nDTW against the ground-truth file only
         metrics |= {"ndtw": math.nan, "sdtw": math.nan}
+    if distances[0] < SAME_M:  # Habitat cannot even begin such an episode (0 / 0 at reset), so whatever the agent does, SPL says nothing
+        metrics |= {"spl": math.nan}
     result: Record = {
         "episode_id": episode.episode_id, "scene_id": episode.scene_id, "instruction": instruction, "actions": actions,
         "positions": [_rounded(position) for position in env.positions], "steps": len(actions), "decisions": ended.decisions,

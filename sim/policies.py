@@ -1,4 +1,7 @@
-"""Policies that need no model: the expert with a map (`oracle`), chance (`random`) and always ahead (`forward`). They never look."""
+"""Policies that need no model: the expert with a map (`oracle`), chance (`random`) and always ahead (`forward`). They never look.
+
+`TimedPolicy` wraps any policy.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,12 @@ from itertools import groupby
 
 import numpy as np
 
+from agents.policy import Policy
 from agents.protocols import Frame, Motion
 from nvila_edge.navigation.actions import ACTIONS, Action, Forward, Primitive, Stop, Turn, primitives, sentence
 from nvila_edge.navigation.decision import Decision
 from sim.episodes import GroundTruth
+from sim.stopwatch import Stopwatch
 
 MAX_MERGED = 3  # 75 cm and 45 degrees: the largest of the ten actions
 _SINGLE: dict[Primitive, Callable[[int], Action]] = {
@@ -136,3 +141,21 @@ class ForwardPolicy(_Blind):
         """Ahead by up to 75 cm, or stop."""
         left = self._stop_after - 1 - self._steps
         return self._certain(Stop() if left <= 0 else Forward(25 * min(left, MAX_MERGED)))
+
+
+class TimedPolicy:
+    """A policy whose deciding counts as "decide", and whose looking at frames (JPEG, sending) as "send"."""
+
+    def __init__(self, policy: Policy, watch: Stopwatch) -> None:
+        self._policy, self._watch = policy, watch
+        self.reset, self.executed = policy.reset, policy.executed
+
+    def observe(self, frame: Frame) -> None:
+        """The policy's."""
+        with self._watch.span("send"):
+            self._policy.observe(frame)
+
+    def decide(self) -> Decision:
+        """The policy's."""
+        with self._watch.span("decide"):
+            return self._policy.decide()

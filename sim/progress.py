@@ -73,7 +73,7 @@ class Display:
     def _line(self, episode: Episode, result: Record | None) -> Text:
         count = f"{self._before + self._ended:>{len(str(self._total))}}/{self._total}"
         if result is None:
-            return Text(f"{count}  episode {episode.episode_id} left out: no other instruction of its house leads elsewhere", style="dim")
+            return Text(f"{count}  episode {episode.episode_id} left out", style="dim")
         verdict = outcome(result)
         colour = "green" if result["success"] else "red"
         text = Text(f"{count}  ")

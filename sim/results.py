@@ -1,7 +1,7 @@
 """The files of an evaluation: safe against kills, full disks and two runs in one folder.
 
-`results.jsonl` holds what happened (the same bytes for the same configuration), `timings.jsonl` what a wall clock measured, `run.json` the
-configuration that the folder belongs to. A line is on the disk before the next episode starts.
+`results.jsonl` holds what happened (the same bytes for the same configuration), `timings.jsonl` and `throughput.json` what a wall clock
+measured, `run.json` the configuration that the folder belongs to. A line is on the disk before the next episode starts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 RESULTS, TIMINGS, SUMMARY, RUN, REPORT = "results.jsonl", "timings.jsonl", "summary.json", "run.json", "report.html"
-VIDEOS, MAPS, LOCK = "videos", "maps", ".lock"
+THROUGHPUT = "throughput.json"
+VIDEOS, MAPS, DECISIONS, FRAMES, LOCK = "videos", "maps", "decisions", "frames", ".lock"
 Record = dict[str, Any]
 
 
@@ -150,8 +151,8 @@ class RunFolder:
     Use as a context manager. `results` and `timings` map episode ids (as strings) to records.
     """
 
-    def __init__(self, out: Path, config: Mapping[str, Any], commit: str) -> None:
-        """Open or resume `out`.
+    def __init__(self, out: Path, config: Mapping[str, Any], commit: str, episodes: Sequence[str] = ()) -> None:
+        """Open or resume `out`. `episodes`: the ids that belong to it, so that what is missing can be told without the dataset.
 
         Raises OutputError when it cannot be written, is damaged, another run holds it, or it belongs to another configuration.
         """
@@ -167,7 +168,8 @@ class RunFolder:
             self._lock.close()
             raise OutputError(f"another evaluation is writing to {out}; wait for it or choose another --out") from error
         try:
-            self.commits = self._bind(plain(config), commit)
+            self.config: Record = plain(config)
+            self.commits = self._bind(self.config, commit, episodes)
             self.results = self._recover(out / RESULTS)
             timings = self._recover(out / TIMINGS)
             self.timings = {key: record for key, record in timings.items() if key in self.results}
@@ -176,16 +178,16 @@ class RunFolder:
             self._lock.close()
             raise
 
-    def _bind(self, config: Record, commit: str) -> list[str]:
+    def _bind(self, config: Record, commit: str, episodes: Sequence[str]) -> list[str]:
         path = self.out / RUN
         commits = [commit]
         if path.exists():
-            run = _read_json(path, ("config", "commits"))
+            run = stored_run(self.out)
             _same_config(self.out, run["config"], config)
             commits = run["commits"] + [commit] * (commit not in run["commits"])
         elif (self.out / RESULTS).exists():
             raise OutputError(f"{self.out} holds {RESULTS} but no {RUN}: not known how it was made; choose another --out")
-        write_json(path, {"config": config, "commits": commits})
+        write_json(path, {"config": config, "commits": commits, "episodes": list(episodes)})
         return commits
 
     @staticmethod
@@ -207,7 +209,12 @@ class RunFolder:
         self.results[key], self.timings[key] = plain(result), plain(timing)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Sort both files by episode id and write the summary, each in one step. Raises OutputError."""
+        """Sort both files by episode id and write the summary, each in one step; remove what killed processes left half-written.
+
+        Raises OutputError.
+        """
+        for part in self.out.rglob("*.part"):
+            part.unlink(missing_ok=True)
         for name, records in ((RESULTS, self.results), (TIMINGS, self.timings)):
             write_atomic(self.out / name, b"".join(map(encode_line, in_order(records.values()))))
         write_json(self.out / SUMMARY, summary)
@@ -221,7 +228,7 @@ class RunFolder:
         self._lock.close()
 
 
-def _read_json(path: Path, keys: Sequence[str] = ()) -> Record:
+def read_json(path: Path, keys: Sequence[str] = ()) -> Record:
     """A file that `write_json` wrote, with these keys at least. Raises OutputError for anything else."""
     try:
         content = json.loads(path.read_bytes())
@@ -240,7 +247,15 @@ def _same_config(out: Path, stored: Record, wanted: Record) -> None:
         return
     different = [key for key in sorted(stored.keys() | wanted.keys()) if stored.get(key) != wanted.get(key)]
     changes = ", ".join(f"{key} {stored.get(key)!r} there, {wanted.get(key)!r} now" for key in different)
-    raise OutputError(f"{out} holds an evaluation with another configuration ({changes}); choose another --out or remove that folder")
+    raise OutputError(f"{out} was begun with another configuration ({changes}); choose another --out or remove that folder")
+
+
+def bind_config(path: Path, config: Record) -> None:
+    """Write the configuration that a folder belongs to, unless it is there. Raises OutputError when another one is, naming what differs."""
+    if path.exists():
+        _same_config(path.parent, read_json(path, ()), plain(config))
+    else:
+        write_json(path, config)
 
 
 def in_order(records: Iterable[Record]) -> list[Record]:
@@ -248,9 +263,9 @@ def in_order(records: Iterable[Record]) -> list[Record]:
     return sorted(records, key=sort_key)
 
 
-def stored_config(out: Path) -> Record:
-    """The configuration that a folder is bound to; {} when it is bound to none. Raises OutputError when that is damaged."""
-    return _read_json(out / RUN, ("config", "commits"))["config"] if (out / RUN).exists() else {}
+def stored_run(out: Path) -> Record:
+    """What a folder is bound to: `config`, `commits`, `episodes`; {} when to nothing. Raises OutputError when that is damaged."""
+    return read_json(out / RUN, ("config", "commits")) if (out / RUN).exists() else {}
 
 
 def clear_run(out: Path) -> None:
@@ -262,9 +277,10 @@ def clear_run(out: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise OutputError(f"another evaluation is writing to {out}; wait for it or choose another --out") from error
-        for name in (RESULTS, TIMINGS, SUMMARY, RUN, REPORT):
+        for name in (RESULTS, TIMINGS, SUMMARY, THROUGHPUT, RUN, REPORT):
             (out / name).unlink(missing_ok=True)
-        for made in (*(out / VIDEOS).glob("*.mp4*"), *(out / MAPS).glob("*.jpg"), *(out / MAPS).glob("*.json")):
+        patterns = ((VIDEOS, "*.mp4*"), (MAPS, "*.jpg"), (MAPS, "*.json"), (DECISIONS, "*.json*"), (FRAMES, "*.jpg*"))
+        for made in [made for folder, pattern in patterns for made in (out / folder).glob(pattern)]:
             made.unlink()
 
 
@@ -278,5 +294,5 @@ def load_run(out: Path) -> tuple[list[Record], list[Record], Record]:
     results, timings = read_lines(out / RESULTS)[0], read_lines(out / TIMINGS)[0]
     if not results:
         raise OutputError(f"{out} holds no finished episode; go on with the evaluation first (the same command again)")
-    summary = _read_json(out / SUMMARY) if (out / SUMMARY).exists() else {}
+    summary = read_json(out / SUMMARY) if (out / SUMMARY).exists() else {}
     return in_order(results), in_order(timings), summary

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from nvila_edge.model.nvila import NVILA
-from nvila_edge.navigation.actions import ACTIONS, Stop, Turn, primitives
+from nvila_edge.navigation.actions import ACTIONS, Stop, primitives
 from nvila_edge.navigation.grammar import action_trie
 from nvila_edge.navigation.steady import is_blocked, steadied
 from nvila_edge.training.stream import UNTAUGHT, StreamLayout
@@ -21,12 +21,12 @@ from sim.episodes import Episode
 from sim.expert import Expert
 from sim.houses.house import House
 from sim.houses.repaint import repainted
+from sim.lesson import Lesson, turning
 from sim.metrics import SUCCESS_M
 from sim.navmesh import NavMesh
 from sim.renderer import Renderer
 
 STOP = ACTIONS.index(Stop())
-STRAYED_M = 4.0  # a lesson ends so much farther from the goal than it had come: the way back from there is in no instruction, and learning it teaches turning
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class _Run:
     features: list[np.ndarray] = field(default_factory=list)
     expert_actions: list[int] = field(default_factory=list)
     executed: list[int] = field(default_factory=list)
-    closest_m: float = float("inf")
+    lesson: Lesson = field(default_factory=Lesson)
     blocked: bool = False
     success: bool = False
     oracle_success: bool = False
@@ -111,10 +111,10 @@ class Roller:
 
     def _decide(self, run: _Run, probabilities: np.ndarray, rng: np.random.Generator) -> bool:
         """Chooses, records and executes; False when the episode is over."""
-        wanted = ACTIONS.index(run.expert.action(run.env.pose, _turning(run.executed)))
+        wanted = ACTIONS.index(run.expert.action(run.env.pose, turning(ACTIONS[run.executed[-1]] if run.executed else None)))
         distance = run.expert.distance_m(run.env.pose)
         run.oracle_success |= distance < SUCCESS_M
-        run.closest_m = min(run.closest_m, distance)
+        run.lesson.decided(distance)
         probabilities = steadied(probabilities, run.executed, run.blocked)
         if self.settings.temperature > 0:
             sharpened = probabilities ** (1 / self.settings.temperature)
@@ -136,10 +136,4 @@ class Roller:
             run.blocked = is_blocked(primitive, run.env.execute(primitive).moved_m)
             if run.blocked:
                 break
-        return not (self.learning and run.expert.distance_m(run.env.pose) > run.closest_m + STRAYED_M)
-
-
-def _turning(executed: Sequence[int]) -> int:
-    """+1 or -1 when the last action was a turn to the left or right, else 0."""
-    last = ACTIONS[executed[-1]] if executed else None
-    return (1 if last.angle_deg > 0 else -1) if isinstance(last, Turn) else 0
+        return not (self.learning and run.lesson.is_lost(run.expert.distance_m(run.env.pose)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -13,27 +12,33 @@ from typing import Any
 
 import numpy as np
 
-from agents.events import Decided, Ended, Executed, ServerLost
+from agents.events import Captured, Decided, Ended, Executed, ServerLost
 from agents.guard import SIMULATION
 from agents.loop import Loop, LoopConfig
-from agents.policy import Policy, RemotePolicy
-from agents.protocols import Camera, Frame
+from agents.policy import Policy
+from agents.profiles import ForcedStop, loop_config, remote_policy
+from nvila_edge.navigation.actions import Action, Primitive
+from nvila_edge.navigation.agent_profiles import agent_profile
+from nvila_edge.navigation.profiles import checked_instruction
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.link import Link, LocalLink
+from sim.cameras import DarkCamera, TimedCamera
+from sim.decisions import DecisionLog
 from sim.env import HouseEnv
-from sim.episodes import Dataset, Episode, load_split
+from sim.episodes import Choice, Dataset, Episode, load_usable
 from sim.expert import Expert
 from sim.houses.house import House
 from sim.houses.library import HouseLibrary, scene_name
 from sim.maps import HouseMap, draw_map
 from sim.navmesh import NavMesh
-from sim.outcome import EpisodeError, EpisodeRecord, check_house, episode_result
-from sim.policies import ForwardPolicy, OraclePolicy, RandomPolicy
-from sim.renderer import CAMERA_PX, Renderer
+from sim.outcome import EpisodeError, EpisodeRecord, LeftOut, check_house, episode_result
+from sim.policies import ForwardPolicy, OraclePolicy, RandomPolicy, TimedPolicy
+from sim.renderer import Renderer
 from sim.results import MAPS, VIDEOS, Record, video_name
+from sim.stopwatch import Stopwatch
+from sim.throughput import spent
 from sim.video import VIEW_PX, Step, Story, write_video
 
-MAX_STEPS = 500  # VLN-CE's step limit; the stop counts
 SWAP_M = 5.0  # a swapped instruction leads to a goal at least this far from the episode's own
 PATIENCE_S = 60.0  # for the server: in a simulator a slow machine must not change results
 
@@ -44,7 +49,8 @@ class Interrupted(RuntimeError):
 
 @dataclass(frozen=True)
 class StageSetup:
-    """What a worker is told once. `address` is the server's ("" for policies that need none); `videos` are episode ids."""
+    """What a worker is told once. `address` is the server's ("" for policies that need none); `videos` are episode ids; `agent` is the name of the
+    agent whose camera, steps and rules hold."""
 
     dataset: str
     split: str
@@ -57,6 +63,9 @@ class StageSetup:
     address: str = ""
     expert_counts: tuple[int, ...] = ()
     stop_after: int = 0
+    agent: str = "ours"
+    role: str = ""
+    languages: tuple[str, ...] = ()
 
     @staticmethod
     def from_json(content: Record) -> StageSetup:
@@ -73,30 +82,19 @@ class Played:
     timing: Record
 
 
-class DarkCamera:
-    """Black frames: for `--frames black`, and for policies that do not look (nothing needs to be rendered)."""
+class GoalDistance:
+    """The geodesic distance to an episode's goal as Habitat's measure has it: taken anew only after a move (facts/vln-ce.md 2.7.10)."""
 
-    def __init__(self) -> None:
-        self._count = 0
+    def __init__(self, env: HouseEnv, episode: Episode) -> None:
+        self._env, self._field = env, env.navmesh.distances_to(np.array(episode.goal))
+        self._at, self._distance_m = np.full(3, np.inf), math.inf
 
-    def capture(self) -> Frame:
-        """A black frame with the next id."""
-        self._count += 1
-        return Frame(self._count - 1, np.zeros((CAMERA_PX, CAMERA_PX, 3), np.uint8), time.monotonic())
-
-
-class TimedCamera:
-    """A camera that adds up how long capturing took."""
-
-    def __init__(self, camera: Camera) -> None:
-        self._camera, self.seconds = camera, 0.0
-
-    def capture(self) -> Frame:
-        """The camera's frame."""
-        started = time.monotonic()
-        frame = self._camera.capture()
-        self.seconds += time.monotonic() - started
-        return frame
+    def __call__(self) -> float:
+        """Metres from where the agent stands now."""
+        here = np.array(self._env.pose.position_m)
+        if not np.allclose(self._at, here, rtol=1e-5, atol=1e-4):
+            self._at, self._distance_m = here, self._field.distance(here)
+        return self._distance_m
 
 
 OnDecision = Callable[[int, Decided], None]  # steps so far, decision
@@ -106,12 +104,15 @@ class Stage:
     """Plays episodes of one split. Use as a context manager. Raises RenderError without EGL, ValueError for a bad dataset."""
 
     def __init__(self, setup: StageSetup) -> None:
-        self.setup = setup
-        self.dataset: Dataset = load_split(Path(setup.dataset), setup.split)
+        self.setup, self.agent = setup, agent_profile(setup.agent)
+        self.dataset: Dataset = load_usable(Path(setup.dataset), setup.split, Choice(setup.role, setup.languages))
         self.episodes = {episode.episode_id: episode for episode in self.dataset.episodes}
         self._houses = HouseLibrary(2)
         self._exit = ExitStack()
-        self._camera_renderer, self._video_renderer = self._exit.enter_context(closing(Renderer())), None
+        eye = self.agent.camera
+        self._camera_renderer = self._exit.enter_context(closing(Renderer(eye.width_px, eye.height_px, eye.hfov_deg)))
+        self._video_renderer = None
+        self._left: tuple[Action, tuple[Primitive, ...]] | None = None  # of an agent with a leaking queue
         self._client = self._exit.enter_context(Client(setup.address, silence_s=PATIENCE_S)) if setup.address else None
 
     def __enter__(self) -> Stage:
@@ -120,29 +121,49 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         self._exit.close()
 
-    def play(self, episode_id: str, on_decision: OnDecision) -> Played | None:
-        """Play one episode; None when it is left out (no other instruction fits). Raises Interrupted or EpisodeError."""
-        started = time.monotonic()
-        episode = self.episodes[episode_id]
-        house, navmesh = self._houses[scene_name(episode.scene_id)]
-        instruction = self._instruction(episode, navmesh) if self.setup.swapped else episode.instruction
-        if instruction is None:
-            return None
-        env = HouseEnv(house, navmesh, self._camera_renderer)
-        check_house(episode, env.reset(episode.start), navmesh)
-        record = EpisodeRecord(env)
-        camera = TimedCamera(DarkCamera() if self.setup.black or self._client is None else env)
-        self._follow(Loop(self._policy(episode, env), camera, env, self._link, _CONFIG), instruction, episode_id, record, on_decision)
-        truth = self.dataset.ground_truth.get(episode_id)
-        result, distances = episode_result(episode, instruction, env, record, truth, house)
-        if episode_id in self.setup.videos:
-            self._film(result, record, distances, house)
+    def play(self, episode_id: str, on_decision: OnDecision) -> Played:
+        """Play one episode. Raises LeftOut when it cannot be played as the dataset has it, Interrupted or EpisodeError."""
+        watch = Stopwatch()
+        with watch.span("other"):
+            result, record = self._played(self.episodes[episode_id], on_decision, watch)
         timing = {
-            "episode_id": episode_id, "wall_s": round(time.monotonic() - started, 3), "render_s": round(camera.seconds, 3),
+            "episode_id": episode_id, "wall_s": round(sum(watch.seconds.values()), 3), "spent_s": spent(watch.seconds, record.stages()),
             "latency_ms": [round(value, 2) for value in record.latency_ms], "stages_ms": record.stages(),
         }  # fmt: skip
-        self._save_map(house)
         return Played(result, timing)
+
+    def _played(self, episode: Episode, on_decision: OnDecision, watch: Stopwatch) -> tuple[Record, EpisodeRecord]:
+        with watch.span("load"):
+            house, navmesh, env, instruction = self._prepared(episode)
+        expert = Expert(env.navmesh, np.array(episode.goal))
+        record = EpisodeRecord(env, DecisionLog(expert.action, looks=self._client is not None and not self.setup.black))
+        camera = TimedCamera(DarkCamera(self.agent.camera) if self.setup.black or self._client is None else env, watch)
+        policy = TimedPolicy(self._policy(episode, env), watch)
+        loop = Loop(policy, camera, env, self._link, self._loop_config, self._forced(episode, env))
+        loop.left = self._left
+        self._follow(loop, instruction, episode.episode_id, record, on_decision)
+        self._left = loop.left
+        truth = self.dataset.ground_truth.get(episode.episode_id)
+        result, distances = episode_result(episode, instruction, env, record, truth, house)
+        with watch.span("video"):
+            if episode.episode_id in self.setup.videos:
+                self._film(result, record, distances, house)
+            record.log.save(Path(self.setup.out), episode.episode_id)
+            self._save_map(house)
+        return result, record
+
+    def _prepared(self, episode: Episode) -> tuple[House, NavMesh, HouseEnv, str]:
+        """The episode's house, the agent at its start, and what it is told. Raises LeftOut."""
+        try:
+            house, navmesh = self._houses[scene_name(episode.scene_id)]
+            instruction = self._instruction(episode, navmesh) if self.setup.swapped else episode.instruction
+            checked_instruction(instruction)  # asked as it is written: tidying is the agent's
+            env = HouseEnv(house, navmesh, self._camera_renderer, self.agent.steps.turn_deg)
+            start = env.reset(episode.start)
+        except ValueError as error:
+            raise LeftOut(str(error)) from error
+        check_house(episode, start, navmesh)
+        return house, navmesh, env, instruction
 
     @property
     def _link(self) -> Link:
@@ -159,13 +180,25 @@ class Stage:
             case "forward":
                 return ForwardPolicy(setup.stop_after)
         assert self._client is not None, "the engine policy has a server"
-        return RemotePolicy(self._client, PATIENCE_S)
+        return remote_policy(self.agent, self._client, PATIENCE_S, setup.seed)
+
+    @property
+    def _loop_config(self) -> LoopConfig:
+        return loop_config(self.agent, SIMULATION, server_deadline_s=0.0)
+
+    def _forced(self, episode: Episode, env: HouseEnv) -> ForcedStop | None:
+        """The agent's rule for hopeless episodes, told the distance that only a simulator knows."""
+        if self.agent.privileged_stop is None:
+            return None
+        return ForcedStop(self.agent.privileged_stop, GoalDistance(env, episode))
 
     def _follow(self, loop: Loop, instruction: str, episode_id: str, record: EpisodeRecord, on_decision: OnDecision) -> None:
         if not self._link.wait_alive(PATIENCE_S):
             raise Interrupted(f"no server answers at {self.setup.address}")
         for event in loop.run(instruction, episode_id):
             match event:
+                case Captured(frame):
+                    record.log.captured(frame.rgb)
                 case Decided():
                     record.decided(event)
                     on_decision(len(record.env.actions), event)
@@ -182,8 +215,8 @@ class Stage:
                 case _:
                     pass
 
-    def _instruction(self, episode: Episode, navmesh: NavMesh) -> str | None:
-        """Of another episode of the house whose goal is 5 m away or more; drawn from the seed and the id alone."""
+    def _instruction(self, episode: Episode, navmesh: NavMesh) -> str:
+        """Of another episode of the house whose goal is 5 m away or more; drawn from the seed and the id alone. Raises LeftOut without one."""
         others = [
             other for other in self.dataset.episodes
             if other.scene_id == episode.scene_id and other.episode_id != episode.episode_id and other.instruction != episode.instruction
@@ -191,7 +224,7 @@ class Stage:
         distances = navmesh.distances_to(np.array(episode.goal))
         fitting = [other for other in others if SWAP_M <= distances.distance(np.array(other.goal)) < math.inf]
         if not fitting:
-            return None
+            raise LeftOut(f"no other instruction fits: no other goal in its house is {SWAP_M:g} m or more away")
         rng = np.random.default_rng(np.random.SeedSequence([self.setup.seed, zlib.crc32(episode.episode_id.encode())]))
         return sorted(fitting, key=lambda other: other.episode_id)[int(rng.integers(len(fitting)))].instruction
 
@@ -207,7 +240,7 @@ class Stage:
         ]
         story = Story(
             f"{house.name}  ·  episode {episode_id}  ·  policy {self.setup.policy}", result["instruction"], steps,
-            np.array(result["reference"]), np.array(result["goal"]), bool(result["success"]), result["ended"] == "stop",
+            np.array(result["reference"]), np.array(result["goal"]), bool(result["success"]), result["ended"] in ("stop", "forced"),
         )  # fmt: skip
         house_map = HouseMap.load(Path(self.setup.out) / MAPS, house.name) or draw_map(renderer, house.rooms)
         write_video(Path(self.setup.out) / VIDEOS / video_name(episode_id), story, house_map, renderer.rgb)
@@ -217,6 +250,3 @@ class Stage:
         if not (folder / f"{house.name}.json").exists():
             self._camera_renderer.show(house)
             draw_map(self._camera_renderer, house.rooms).save(folder, house.name)
-
-
-_CONFIG = LoopConfig(max_primitives=MAX_STEPS, max_decisions=2 * MAX_STEPS, server_deadline_s=0.0, limits=SIMULATION)

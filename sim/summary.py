@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from sim.results import Record, number
+from sim.aggregate import MEANS, OURS, aggregate, counted, differing
+from sim.results import Record, number, sort_key
 
 Z95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
-# summary name -> (field of a result, factor): rates in percent, lengths in metres
-MEANS: dict[str, tuple[str, float]] = {
-    "NE": ("distance_to_goal", 1.0),
-    "OS": ("oracle_success", 100.0),
-    "SR": ("success", 100.0),
-    "SPL": ("spl", 100.0),
-    "nDTW": ("ndtw", 100.0),
-    "SDTW": ("sdtw", 100.0),
-    "PL": ("path_length", 1.0),
-}
 RATES = ("OS", "SR")
+SHARES = ("SPL", "nDTW", "SDTW")  # means of values from 0 to 1: the normal approximation must not leave that range
 
 
 def wilson(successes: float, n: int) -> tuple[float, float]:
@@ -45,19 +37,31 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     return float(array.mean()) - half, float(array.mean()) + half
 
 
-def finite(results: Sequence[Record], field: str) -> list[float]:
-    """The finite values of a field, in the order of the results."""
-    return [value for value in (number(result[field]) for result in results) if math.isfinite(value)]
-
-
-def intervals(results: Sequence[Record]) -> dict[str, tuple[float, float]]:
+def intervals(results: Sequence[Record], rule: str = OURS) -> dict[str, tuple[float, float]]:
     """95 % interval of every mean of `MEANS`: Wilson for rates, normal approximation for the others; percent and metres."""
     out: dict[str, tuple[float, float]] = {}
-    for name, (field, factor) in MEANS.items():
-        values = finite(results, field)
+    for name, (_, factor) in MEANS.items():
+        values = counted(results, name, rule)
         low, high = wilson(sum(values), len(values)) if name in RATES else mean_interval(values)
+        if name in SHARES and math.isfinite(low):
+            low, high = max(0.0, low), min(1.0, high)
         out[name] = (round(low * factor, 4), round(high * factor, 4))
     return out
+
+
+def undefined(result: Record) -> str:
+    """Why an episode has figures that are not finite; "" when all are."""
+    shortest, error = number(result.get("shortest_path_length", math.nan)), number(result["distance_to_goal"])
+    reasons = []
+    if math.isinf(shortest):
+        reasons.append("no way leads from the start to the goal (NE and SPL)")
+    elif math.isinf(error):
+        reasons.append("no way leads to the goal from where it ended (NE)")
+    elif not math.isfinite(number(result["spl"])):
+        reasons.append("the start is the goal (SPL)" if shortest < 1e-5 else "SPL is not finite")
+    if not math.isfinite(number(result["ndtw"])):
+        reasons.append("the ground truth has no usable entry for it (nDTW and SDTW)")
+    return "; ".join(reasons)
 
 
 def latency_percentiles(timings: Sequence[Record]) -> dict[str, float]:
@@ -68,21 +72,31 @@ def latency_percentiles(timings: Sequence[Record]) -> dict[str, float]:
     return {f"p{q}": round(float(np.percentile(values, q)), 3) for q in (50, 95, 99)}
 
 
-HEADER = ("policy", "dataset", "split", "seed", "left_out", "config", "commit")  # what a summary says that is not counted from the episodes
+# what a summary says that is not counted from the episodes
+HEADER = ("policy", "dataset", "split", "seed", "left_out", "left_out_episodes", "config", "commit")
 
 
-def summarise(results: Sequence[Record], timings: Sequence[Record], header: Mapping[str, Any]) -> Record:
-    """summary.json: `header` has policy, dataset, split, seed, config, commit and counts of what was left out.
+def header(config: Mapping[str, Any], left_out: Iterable[tuple[str, str]], commits: Sequence[str]) -> Record:
+    """What a summary says besides figures, from the configuration, what was left out (episode ids with reasons) and the commits that ran."""
+    told = {name: config[name] for name in ("policy", "dataset", "split", "seed")}
+    faults = [{"episode_id": episode_id, "reason": reason} for episode_id, reason in set(left_out)]
+    faults.sort(key=lambda fault: (sort_key(fault), fault["reason"]))
+    return {**told, "left_out": len(faults), "left_out_episodes": faults, "config": dict(config), "commit": ", ".join(commits)}
 
-    Means are over finite values; `non_finite` counts the episodes that have a value that is not.
+
+def summarise(results: Sequence[Record], timings: Sequence[Record], header: Mapping[str, Any], rule: str = OURS) -> Record:
+    """summary.json: `header` has policy, dataset, split, seed, config, commit and what was left out.
+
+    Means follow `rule` (sim/aggregate.py); `aggregates` has those of every rule where they differ. `non_finite` counts the episodes that have a
+    value that is not finite, `non_finite_episodes` names them.
     """
-    non_finite = sum(any(not math.isfinite(number(result[field])) for field, _ in MEANS.values()) for result in results)
-    summary: Record = {"episodes": len(results)}
-    for name, (field, factor) in MEANS.items():
-        values = finite(results, field)
-        summary[name] = round(factor * math.fsum(values) / len(values), 4) if values else math.nan
-    summary["ci95"] = intervals(results)
-    summary["non_finite"] = non_finite
+    strange = [(result, undefined(result)) for result in results]
+    summary: Record = {"episodes": len(results), **aggregate(results, rule)}
+    summary["ci95"] = intervals(results, rule)
+    summary["non_finite"] = sum(bool(reason) for _, reason in strange)
+    summary["non_finite_episodes"] = [{"episode_id": str(result["episode_id"]), "reason": reason} for result, reason in strange if reason]
+    if different := differing(results):
+        summary["aggregates"] = different
     summary["rejections"] = sum(int(result["rejections"]) for result in results)
     summary["collisions"] = sum(int(result["collisions"]) for result in results)
     summary["steps"] = sum(int(result["steps"]) for result in results)

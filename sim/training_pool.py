@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from sim.houses.library import HouseLibrary
+from sim.learning.recording import RecordTask, record_house
 from sim.renderer import Renderer
 from sim.workers import Worker, answers
 
+EPISODE_S = 300.0  # 500 steps behind a slow server
 HOUSE_S = 900.0  # a house takes seconds to prepare or to roll out; a worker that needs this long for one hangs
 _AHEAD = 16  # tasks that a worker is sent before it has answered: they fit into the pipe
 
@@ -74,15 +76,22 @@ class TrainingPool:
 
     def prepare(self, tasks: Sequence[PrepareTask]) -> Iterator[str]:
         """Runs the tasks and yields house names in order."""
+        return self._each("prepare", tasks, HOUSE_S)
+
+    def record(self, tasks: Sequence[RecordTask]) -> Iterator[str]:
+        """Records each house's episodes and yields house names in order."""
+        return self._each("record", tasks, HOUSE_S + EPISODE_S * max((task.episodes for task in tasks), default=0))
+
+    def _each(self, kind: str, tasks: Sequence[PrepareTask] | Sequence[RecordTask], deadline_s: float) -> Iterator[str]:
         queues = {worker: deque(task for task in tasks if self._owner(task.house) is worker) for worker in self.workers}
         for worker, queue in queues.items():
             for _ in range(min(_AHEAD, len(queue))):
-                worker.send({"prepare": asdict(queue.popleft())})
+                worker.send({kind: asdict(queue.popleft())})
         for task in tasks:
             worker = self._owner(task.house)
-            yield worker.answer(HOUSE_S)["house"]
+            yield worker.answer(deadline_s)["house"]
             if queues[worker]:
-                worker.send({"prepare": asdict(queues[worker].popleft())})
+                worker.send({kind: asdict(queues[worker].popleft())})
 
     def roll(self, task: RollTask) -> list[RollResult]:
         """One task, its houses split by worker; results in worker order, shards named folder-0, folder-1 and so on."""
@@ -106,16 +115,18 @@ class TrainingPool:
 
 def main() -> int:
     """The worker process: one line per task, one answer per line."""
-    import torch
-
-    torch.set_num_threads(1)
     answer = answers()
     for line in sys.stdin:
         for kind, task in json.loads(line).items():
-            if kind == "prepare":
-                answer(house=prepare_house(PrepareTask(**task)))
-            else:
-                answer(**asdict(roll_houses(RollTask(**task))))
+            match kind:
+                case "prepare":
+                    answer(house=prepare_house(PrepareTask(**task)))
+                case "record":
+                    recording = RecordTask(**task)
+                    house, navmesh = _library()[recording.house]
+                    answer(house=record_house(recording, house, navmesh, _renderer()))
+                case _:
+                    answer(**asdict(roll_houses(RollTask(**task))))
     return 0
 
 
@@ -151,6 +162,8 @@ def prepare_house(task: PrepareTask) -> str:
 
 def roll_houses(task: RollTask) -> RollResult:
     """Rolls out all episodes of the task in this process."""
+    import torch
+
     from nvila_edge.model.nvila import NVILA
     from nvila_edge.navigation.actions import ACTIONS
     from nvila_edge.training.episode_store import save_shard
@@ -158,6 +171,7 @@ def roll_houses(task: RollTask) -> RollResult:
     from sim.episodes import load_split
     from sim.rollout import Roller, RolloutSettings
 
+    torch.set_num_threads(1)
     model = NVILA.from_pretrained(task.checkpoint)
     assert model.tokenizer is not None
     layout = StreamLayout(model.tokenizer, task.tokens_per_frame, task.window)

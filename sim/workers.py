@@ -132,6 +132,7 @@ def main() -> int:
 
 
 def _play_all(setup: Record, answer: Callable[..., None]) -> None:
+    from sim.outcome import LeftOut
     from sim.stage import Interrupted, Stage, StageSetup
 
     with Stage(StageSetup.from_json(setup)) as stage:
@@ -150,9 +151,8 @@ def _play_all(setup: Record, answer: Callable[..., None]) -> None:
                 played = stage.play(episode_id, report)
             except Interrupted as error:
                 answer(type="interrupted", episode_id=episode_id, message=str(error))
-                continue
-            if played is None:
-                answer(type="left_out", episode_id=episode_id)
+            except LeftOut as error:
+                answer(type="left_out", episode_id=episode_id, reason=str(error))
             else:
                 answer(type="played", episode_id=episode_id, result=played.result, timing=played.timing)
 

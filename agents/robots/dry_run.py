@@ -25,10 +25,10 @@ class DryRun:
     x_m, z_m and yaw_rad tell where a perfect robot would be (world frame: yaw 0 looks along -Z, left positive).
     """
 
-    def __init__(self, primitive_s: float = 0.0) -> None:
+    def __init__(self, primitive_s: float = 0.0, turn_deg: int = TURN_STEP_DEG) -> None:
         if not 0 <= primitive_s < 60:
             raise ValueError(f"primitive_s is {primitive_s}; it must be from 0 to 60 seconds")
-        self._primitive_s = primitive_s
+        self._primitive_s, self._turned_deg = primitive_s, {Primitive.LEFT: float(turn_deg), Primitive.RIGHT: -float(turn_deg)}
         self._halted = threading.Event()
         self.begun: list[Begun] = []
         self.halts: list[float] = []
@@ -41,7 +41,7 @@ class DryRun:
         if primitive == Primitive.STOP or (self._primitive_s and self._halted.wait(self._primitive_s)):
             return Motion(0.0, 0.0, False)
         moved_m = FORWARD_STEP_CM / 100 if primitive == Primitive.FORWARD else 0.0
-        turned_deg = {Primitive.LEFT: float(TURN_STEP_DEG), Primitive.RIGHT: -float(TURN_STEP_DEG)}.get(primitive, 0.0)
+        turned_deg = self._turned_deg.get(primitive, 0.0)
         self.yaw_rad += math.radians(turned_deg)
         self.x_m -= moved_m * math.sin(self.yaw_rad)
         self.z_m -= moved_m * math.cos(self.yaw_rad)

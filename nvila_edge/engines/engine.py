@@ -13,6 +13,7 @@ from nvila_edge.engines.manifest import EMBEDDING, NAME, BundleError, Manifest, 
 from nvila_edge.engines.session import Session, StreamSession, WindowSession
 from nvila_edge.engines.spec import EngineSpec
 from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK, ChatTokenizer
+from nvila_edge.navigation.agent_profiles import OURS
 
 MAX_INSTRUCTION_TOKENS = 448  # attention over them costs their square, and 2,000 characters can be 8,000 tokens
 
@@ -20,9 +21,10 @@ MAX_INSTRUCTION_TOKENS = 448  # attention over them costs their square, and 2,00
 class Engine(Inputs):
     """A loaded model: `encode` (see Inputs), `session`, `generate`."""
 
-    def __init__(self, spec: EngineSpec, tokenizer: ChatTokenizer, embedding: np.ndarray, backend: Backend) -> None:
+    def __init__(self, spec: EngineSpec, tokenizer: ChatTokenizer, embedding: np.ndarray, backend: Backend, agent: str = OURS.name) -> None:
         super().__init__(spec, tokenizer, embedding, backend)
         self.backend = backend
+        self.agent = agent  # that the model is meant for, by name
 
     def session(self, instruction: str) -> Session:
         """A session that follows `instruction` under the model's prompt profile. Raises ValueError for an empty or overlong instruction."""
@@ -71,7 +73,7 @@ def load_bundle(folder: str | Path, backend: str = "onnxruntime", threads: int =
         raise BundleError(
             f"{root / EMBEDDING} has shape {list(embedding.shape)}, the manifest says {[spec.language.vocab, spec.language.hidden]}"
         )
-    return Engine(spec, tokenizer, embedding, _open(root, manifest, backend, threads))
+    return Engine(spec, tokenizer, embedding, _open(root, manifest, backend, threads), manifest.agent)
 
 
 def _open(root: Path, manifest: Manifest, backend: str, threads: int) -> Backend:

@@ -1,4 +1,4 @@
-"""Greedy free text from an engine: one user turn, prefill, then a step per token."""
+"""Greedy free text from an engine: one user turn with its media."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from nvila_edge.engines.cache import UNSEEN
-from nvila_edge.engines.session import causal
+from nvila_edge.engines.greedy import continued
 from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK
 
 if TYPE_CHECKING:
@@ -48,26 +47,4 @@ def generate(
     max_new_tokens: int = 64,
 ) -> str:
     """The greedy answer, until the end of turn or `max_new_tokens`. Raises ValueError for fewer than one token; media as `fuse_prompt`."""
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens is {max_new_tokens}; it must be at least 1")
-    embeds = fuse_prompt(engine, prompt, images, video)
-    backend, length = engine.backend, len(embeds)
-    empty = backend.cache(0)
-    logits, new = backend.prefill(embeds, np.arange(length), causal(length), empty, np.array([length - 1]))
-    cache = backend.cache(length + max_new_tokens)
-    cache.write(new, list(range(length)), cache.take(length))
-    mask = np.full((1, cache.capacity + 1), UNSEEN)
-    mask[:, :length] = mask[:, -1] = 0
-    ids: list[int] = []
-    while True:
-        token = int(logits[0].argmax())
-        if token in engine.tokenizer.stops:
-            break
-        ids.append(token)
-        if len(ids) == max_new_tokens:
-            break
-        logits, new = backend.step(engine.embed([token]), np.array([length]), mask, cache, np.array([0]))
-        cache.write(new, [0], cache.take(1))
-        mask[:, length] = 0
-        length += 1
-    return engine.tokenizer.decode(ids)
+    return continued(engine, fuse_prompt(engine, prompt, images, video), max_new_tokens)[0]

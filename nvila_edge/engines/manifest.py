@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nvila_edge.engines.spec import EngineSpec
+from nvila_edge.navigation.agent_profiles import OURS, agent_profile, check_prompt
 
 FORMAT = 2  # 2: media rules and chat template in the spec
 NAME = "manifest.json"
@@ -24,13 +25,18 @@ class BundleError(ValueError):
 
 @dataclass(frozen=True)
 class Manifest:
-    """The parsed manifest. `files` maps a path within the bundle to (SHA-256, bytes); `about` keeps source, recipe, calibration and
-    accuracy.
+    """The parsed manifest. `files` maps a path within the bundle to (SHA-256, bytes); `about` keeps source, recipe, calibration, accuracy and
+    agent.
     """
 
     spec: EngineSpec
     files: dict[str, tuple[str, int]]
     about: dict[str, Any]
+
+    @property
+    def agent(self) -> str:
+        """The agent that the model is meant for, by name (navigation/agent_profiles.py)."""
+        return self.about.get("agent", OURS.name)
 
     def to_json(self) -> dict[str, Any]:
         """The content of manifest.json."""
@@ -68,6 +74,12 @@ def read_manifest(folder: str | Path) -> Manifest:
     return manifest
 
 
+def read_description(folder: str | Path) -> Manifest:
+    """What the manifest says, of files that are not looked at: enough to know how to ask the model. Raises BundleError."""
+    root = Path(folder)
+    return _parse(root, _load(root))
+
+
 def _load(root: Path) -> dict[str, Any]:
     path = root / NAME
     if not path.is_file():
@@ -90,6 +102,7 @@ def _parse(root: Path, content: dict[str, Any]) -> Manifest:
     try:
         spec = EngineSpec.from_json(content["spec"])
         files = {str(name): (str(entry["sha256"]), int(entry["bytes"])) for name, entry in content["files"].items()}
+        check_prompt(agent_profile(content.get("agent", OURS.name)), spec.profile)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{root / NAME} is corrupt ({type(error).__name__}: {error}); {_MEND}") from error
     written_anew = ("format", "spec", "files", "prompt_profile", "history_rule")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from nvila_edge.engines.cache import UNSEEN, NewKeyValues
+from nvila_edge.engines.greedy import causal, continued
 from nvila_edge.model.tokens import IMAGE_MARK
 from nvila_edge.navigation.actions import ACTIONS, SENTENCES, Action
 from nvila_edge.navigation.decision import Decision
@@ -43,10 +44,11 @@ class Session(Protocol):
         rebuild a lost session. Raises ValueError for another action."""
         ...
 
-
-def causal(width: int) -> np.ndarray:
-    """Additive mask float32 [width, width] of a plain sequence."""
-    return np.where(np.tri(width, dtype=bool), np.float32(0), UNSEEN)
+    def say(self, tokens: np.ndarray, max_new_tokens: int) -> Decision:
+        """What the model answers to these tokens without the grammar, greedily: a Decision without action or candidates, whose probability is
+        the text's. The session does not go on from it. Raises ValueError for tokens of another shape, and under `stream`, whose next
+        frames need an answer of the grammar."""
+        ...
 
 
 def checked_tokens(engine: Engine, tokens: np.ndarray, most: int) -> np.ndarray:
@@ -106,6 +108,10 @@ class StreamSession:
         if action not in ACTIONS:
             raise ValueError(f"{action} is not one of the ten actions; a session can only replay what it could have answered")
         return self._answer(tokens, ACTIONS.index(action), blocked=False)
+
+    def say(self, tokens: np.ndarray, max_new_tokens: int) -> Decision:
+        """Raises ValueError."""
+        raise ValueError("a model of the stream profile answers within the grammar only; ask it with the agent 'ours'")
 
     def _answer(self, tokens: np.ndarray, forced: int | None, blocked: bool) -> Decision:
         started = time.perf_counter()
@@ -169,7 +175,7 @@ class WindowSession:
         chunks = engine.tokenizer.prompt(engine.profile.user_text(instruction))
         first = next(i for i, chunk in enumerate(chunks) if chunk.media)
         head = np.array([token for chunk in chunks[:first] for token in chunk.ids], np.int64)
-        self._rest = chunks[first:]
+        self._head, self._rest = head, chunks[first:]
         assert sum(chunk.media == IMAGE_MARK for chunk in self._rest) == engine.spec.frames
         self._cache = engine.backend.cache(len(head))
         mask = np.concatenate([np.full((len(head), len(head)), UNSEEN), causal(len(head))], 1)
@@ -182,10 +188,7 @@ class WindowSession:
         """
         started = time.perf_counter()
         engine, tree = self._engine, self._engine.tree
-        tokens = checked_tokens(engine, tokens, most=engine.spec.frames)
-        missing = engine.spec.frames - len(tokens)
-        frames = (engine.media.image_block(frame) for frame in [*[engine.black_tokens] * missing, *tokens])
-        embeds = np.concatenate([engine.fuse(self._rest, frames), engine.embed(tree.tokens)])
+        embeds = np.concatenate([self._window(tokens), engine.embed(tree.tokens)])
         fixed, past = len(embeds) - len(tree), self._cache.capacity
         positions = past + np.concatenate([np.arange(fixed), fixed + tree.depths])
         own = causal(len(embeds))
@@ -199,3 +202,18 @@ class WindowSession:
     def replay(self, tokens: np.ndarray, action: Action) -> Decision:
         """As `decide`: a window holds all that a decision depends on."""
         return self.decide(tokens)
+
+    def say(self, tokens: np.ndarray, max_new_tokens: int) -> Decision:
+        """tokens as `decide` takes them; the whole prompt is prefilled, since its keys and values are needed for every token to come."""
+        started = time.perf_counter()
+        embeds = np.concatenate([self._engine.embed(self._head), self._window(tokens)])
+        text, probability = continued(self._engine, embeds, max_new_tokens)
+        return Decision(None, text, probability, timing_ms={"language": (time.perf_counter() - started) * 1000})
+
+    def _window(self, tokens: np.ndarray) -> np.ndarray:
+        """The prompt from its first frame on, float32 [T, H]: black frames in front of a short history."""
+        engine = self._engine
+        tokens = checked_tokens(engine, tokens, most=engine.spec.frames)
+        missing = engine.spec.frames - len(tokens)
+        frames = (engine.media.image_block(frame) for frame in [*[engine.black_tokens] * missing, *tokens])
+        return engine.fuse(self._rest, frames)

@@ -72,13 +72,24 @@ def sentence(action: Action) -> str:
 SENTENCES: tuple[str, ...] = tuple(sentence(action) for action in ACTIONS)
 
 
-def primitives(action: Action) -> tuple[Primitive, ...]:
-    """The primitives of an action: 25 cm and 15 degree steps; amounts between are rounded to the nearest, at least one step."""
+@dataclass(frozen=True)
+class Steps:
+    """How an action becomes primitives: a turn's size in degrees, and how many primitives of one action are carried out (None: all)."""
+
+    turn_deg: int = TURN_STEP_DEG
+    most: int | None = None
+
+
+STEPS = Steps()
+
+
+def primitives(action: Action, steps: Steps = STEPS) -> tuple[Primitive, ...]:
+    """The primitives of an action: 25 cm and `steps.turn_deg` each; amounts between are rounded to the nearest, at least one step."""
     match action:
         case Forward(distance_cm=distance):
-            return (Primitive.FORWARD,) * max(1, round(distance / FORWARD_STEP_CM))
+            return ((Primitive.FORWARD,) * max(1, round(distance / FORWARD_STEP_CM)))[: steps.most]
         case Turn(angle_deg=angle):
             side = Primitive.LEFT if angle > 0 else Primitive.RIGHT
-            return (side,) * max(1, round(abs(angle) / TURN_STEP_DEG))
+            return ((side,) * max(1, round(abs(angle) / steps.turn_deg)))[: steps.most]
         case Stop():
             return (Primitive.STOP,)

@@ -11,7 +11,8 @@ from nvila_edge.navigation.actions import Action
 class Decision:
     """One answer.
 
-    action: what to do, or None when the answer could not be understood (a rejection).
+    action: what to do, or None when the answer could not be understood.
+    instead: the answer could not be understood, and `action` is what the agent does instead.
     text: the answer as text. probability: of the chosen action, product of the grammar-renormalised branch probabilities.
     candidates: ten probabilities in the order of navigation.actions.ACTIONS, summing to 1; empty when the policy has none.
     timing_ms: where the time went, milliseconds by stage.
@@ -22,3 +23,9 @@ class Decision:
     probability: float
     candidates: tuple[float, ...] = ()
     timing_ms: dict[str, float] = field(default_factory=dict)
+    instead: bool = False
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the answer could not be understood."""
+        return self.action is None or self.instead

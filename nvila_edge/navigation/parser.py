@@ -1,4 +1,5 @@
-"""Free text to an action: our strict rule and NaVILA's two published behaviours (facts/peers.md section 0.2, vln-ce.md 2.4)."""
+"""Free text to an action: our strict rule and three published ones (facts/peers.md section 0.2, vln-ce.md 2.4). None: it is no action, and what
+then happens is the agent's rule (navigation/agent_profiles.py)."""
 
 from __future__ import annotations
 
@@ -47,10 +48,7 @@ def parse_navila(text: str) -> Action | None:
 
 
 def parse_navila_bench(text: str) -> Action | None:
-    """NaVILA-Bench's evaluator: left, right, forward, stop in this order by substring; amounts by substring; anything else drives forward 25 cm.
-
-    Its fallback is 0.5 m/s for 0.5 s: unsafe on a robot, kept for parity only.
-    """
+    """NaVILA-Bench's evaluator: left, right, forward, stop in this order by substring; amounts by substring, the largest that occurs."""
     lower = text.lower()
 
     def amount(allowed: tuple[str, str, str]) -> int:
@@ -62,7 +60,32 @@ def parse_navila_bench(text: str) -> Action | None:
         return Turn(-amount(("45", "30", "15")))
     if "move forward" in lower:
         return Forward(amount(("75", "50", "25")))
-    return Stop() if "stop" in lower else Forward(25)
+    return Stop() if "stop" in lower else None
 
 
-PARSERS: dict[str, Callable[[str], Action | None]] = {"strict": parse_strict, "navila": parse_navila, "navila-bench": parse_navila_bench}
+def parse_navid(text: str) -> Action | None:
+    """NaVid's evaluator: stop, forward, left, right in this order by substring, in small letters; the first whole number is the amount, cut down
+    to whole steps of 25 cm or 30 degrees: int(num / 30). No number, or less than a step, is no action.
+
+    The last character is not read (it is taken for a full stop): "turn left 30" without one is 3 degrees.
+    """
+    read = text[:-1]
+    if "stop" in read:
+        return Stop()
+    verb = next((verb for verb in ("forward", "left", "right") if verb in read), None)
+    number = re.search(r"-?\d+", read)
+    if verb is None or number is None:
+        return None
+    step = 25 if verb == "forward" else 30
+    amount = int(int(number[0]) / step) * step
+    if amount <= 0:
+        return None
+    return Forward(amount) if verb == "forward" else Turn(amount if verb == "left" else -amount)
+
+
+PARSERS: dict[str, Callable[[str], Action | None]] = {
+    "strict": parse_strict,
+    "navila": parse_navila,
+    "navila-bench": parse_navila_bench,
+    "navid": parse_navid,
+}

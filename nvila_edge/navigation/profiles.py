@@ -33,14 +33,15 @@ class PromptProfile:
     frames: int = 8
 
     def user_text(self, instruction: str) -> str:
-        """The text of the user's turn, without chat template; "<image>" marks frames. Raises ValueError for an empty or overlong instruction."""
-        text = checked_instruction(instruction)
+        """The text of the user's turn, without chat template; "<image>" marks frames. `navila` holds the instruction as it is given, as NaVILA's
+        evaluator does. Raises ValueError for an empty or overlong instruction."""
+        tidied = checked_instruction(instruction)
         if self.name == "stream":
-            return text.lower()
+            return tidied.lower()
         history = "<image>\n" * (self.frames - 1)
         return (
             "Imagine you are a robot programmed for navigation tasks. You have been given a video of historical observations "
-            f'{history}, and current observation <image>\n. Your assigned task is: "{text}" '
+            f'{history}, and current observation <image>\n. Your assigned task is: "{instruction}" '
             "Analyze this series of images to decide your next action, which could be turning left or right by a specific degree, "
             "moving forward a certain distance, or stop if the task is completed."
         )

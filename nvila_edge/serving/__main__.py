@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--bind", default=DEFAULT_BIND)
     parser.add_argument("--backend", default="onnxruntime")
     parser.add_argument("--threads", type=int, default=1, help="cores that one pass over the model may use")
+    parser.add_argument("--keys", type=Path, help="folder of the server's keys; needed for an address beyond loopback")
     parser.add_argument("--ends-with-stdin", action="store_true", help="end when stdin closes, that is, with the parent process")
     arguments = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s")
@@ -32,6 +33,7 @@ def main() -> int:
             backend=arguments.backend,
             threads=arguments.threads,
             ends_with_stdin=arguments.ends_with_stdin,
+            keys=arguments.keys,
         )
     except (ValueError, OSError, ServingError) as error:
         _say(sys.stderr, f"error: {error}")

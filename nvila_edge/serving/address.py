@@ -1,4 +1,4 @@
-"""Which addresses may be used: tcp within this computer, as long as there are no keys with which two computers could check each other."""
+"""Which addresses may be used: tcp within this computer; beyond it only with keys, with which two computers check each other (keys.py)."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ import ipaddress
 DEFAULT_BIND = "tcp://127.0.0.1:5555"
 
 
-def checked_bind(bind: str) -> str:
-    """`bind` when it is tcp on a loopback address; port "*" or 0 picks a free one. Raises ValueError naming what is allowed."""
+def checked_bind(bind: str, keys: bool = False) -> str:
+    """`bind` when it is tcp on a loopback address, or anywhere with keys; port "*" or 0 picks a free one. Raises ValueError naming what is
+    allowed."""
     allowed = f"allowed: tcp on a loopback address, such as {DEFAULT_BIND} (port * picks a free one)"
     host, port = _host_and_port(bind)
-    if not (port == "*" or (port.isascii() and port.isdecimal() and int(port) < 65536)):
+    if not host or not (port == "*" or (port.isascii() and port.isdecimal() and int(port) < 65536)):
         raise ValueError(f"cannot bind to {bind!r}; {allowed}")
-    if not _loopback(host):
+    if not keys and not _loopback(host):
         raise ValueError(
-            f"{bind!r} is reachable from other computers, and this server has no keys to check them; {allowed}, and reach it by ssh -L"
+            f"{bind!r} is reachable from other computers, and without keys anybody there could drive the robot; give --keys DIR "
+            f"(`nvila-edge serve --keys DIR --new-client robot` makes them), or {allowed}, and reach it by ssh -L"
         )
     return bind
 
 
-def checked_server(address: str) -> str:
-    """`address` when it is tcp to a loopback address. Raises ValueError naming what is allowed: remote addresses need keys, which come
-    later."""
+def checked_server(address: str, keys: bool = False) -> str:
+    """`address` when it is tcp to a loopback address, or anywhere with keys. Raises ValueError naming what is allowed."""
     host, port = _host_and_port(address)
-    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+    if not host or not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
         raise ValueError(f"cannot connect to {address!r}; give an address like {DEFAULT_BIND}")
-    if not _loopback(host):
+    if not keys and not _loopback(host):
         raise ValueError(
-            f"{address!r} is not on this computer, and what is sent there could be read and forged on the way: remote addresses need keys, "
-            f"which come later; forward a port (ssh -L 5555:127.0.0.1:5555 HOST) and give {DEFAULT_BIND}"
+            f"{address!r} is not on this computer, and what is sent there could be read and forged on the way: give --keys DIR with the keys "
+            f"that its server made for this client, or forward a port (ssh -L 5555:127.0.0.1:5555 HOST) and give {DEFAULT_BIND}"
         )
     return address
 

@@ -16,40 +16,46 @@ from typing import Any
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from nvila_edge.navigation.agent_profiles import OURS
 from nvila_edge.serving import wire
 from nvila_edge.serving.address import checked_server
 from nvila_edge.serving.errors import DeadlinePassed, LinkDown, RemoteError, ServingError
+from nvila_edge.serving.keys import ClientKeys
 from nvila_edge.serving.link import PING_EVERY_S, SILENCE_S, Heartbeat
 
 _OUTBOX = 256  # messages; the oldest fall out, and frames among them are asked for again
+_REFUSED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 _BROKEN = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
 
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """What a server says of itself: `boot` changes with every start; `profile` and `window` are its model's profile and history length."""
+    """What a server says of itself: `boot` changes with every start; `profile` and `window` are its model's prompt profile and history length,
+    `agent` names the agent that it is meant for."""
 
     boot: str
     profile: str
     window: int
+    agent: str = OURS.name
 
 
 class Client:
     """A connection to one server; reconnects by itself. It is also the Link that the agent's loop watches. Use it as a context manager."""
 
-    def __init__(self, address: str, *, silence_s: float = SILENCE_S) -> None:
+    def __init__(self, address: str, *, silence_s: float = SILENCE_S, keys: ClientKeys | None = None) -> None:
         """Connects in the background. `silence_s`: how long a connected server may be silent before it counts as gone; in a simulator,
         where time stands still while nothing is decided, a large value keeps results independent of the machine's load.
-        Raises ValueError for an address that is not tcp to a loopback address."""
-        self.address = checked_server(address)
+        Raises ValueError for an address that is not tcp, or beyond loopback without keys."""
+        self.address = checked_server(address, keys is not None)
         self._context = zmq.Context()
-        self._dealer, self._monitor = self._connect(address)
+        self._dealer, self._monitor = self._connect(address, keys)
         self._beat = Heartbeat(silence_s)
         self._outbox: deque[list[bytes]] = deque(maxlen=_OUTBOX)
         self._replies: dict[int, dict[str, Any] | None] = {}
         self._ids = itertools.count(1)
         self._session = ""
         self._version_error: ServingError | None = None
+        self._refused = False
         self._closing = False
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
@@ -57,7 +63,7 @@ class Client:
         self._thread = threading.Thread(target=self._io, name="nvila-edge client", daemon=True)
         self._thread.start()
 
-    def _connect(self, address: str) -> tuple[zmq.Socket, zmq.Socket]:
+    def _connect(self, address: str, keys: ClientKeys | None) -> tuple[zmq.Socket, zmq.Socket]:
         dealer = self._context.socket(zmq.DEALER)
         options = {
             zmq.LINGER: 0,
@@ -71,7 +77,9 @@ class Client:
         for option, value in options.items():
             dealer.setsockopt(option, value)
         dealer.setsockopt(zmq.MAXMSGSIZE, wire.MAX_MESSAGE_BYTES)
-        monitor = dealer.get_monitor_socket(zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | _BROKEN)
+        if keys is not None:
+            keys.secure(dealer)
+        monitor = dealer.get_monitor_socket(zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | _REFUSED | _BROKEN)
         try:
             dealer.connect(address)
         except zmq.ZMQError as error:
@@ -112,9 +120,13 @@ class Client:
         return self._beat.settle()
 
     def wait_alive(self, timeout_s: float) -> bool:
-        """Wait until the server is alive, at most that long; whether it is. Raises WireError "version" when it speaks another version."""
+        """Wait until the server is alive, at most that long; whether it is. Raises WireError "version" when it speaks another version, RemoteError
+        "keys" when it does not let this client in."""
         up = self._beat.wait_alive(timeout_s)
         self._check_version()
+        if not up and self._refused:
+            mend = "give --keys DIR with the keys that this server made for this client, and start the server with its own"
+            raise RemoteError("keys", f"the server at {self.address} did not accept this client's keys (or one side has none)", mend)
         return up
 
     def _check_version(self) -> None:
@@ -127,7 +139,10 @@ class Client:
         """Who serves. Raises LinkDown, DeadlinePassed, RemoteError or WireError."""
         reply = self.request("hello", "", timeout_s)
         return ServerInfo(
-            wire.text(reply, "boot", 1, 64), wire.text(reply, "profile", 1, 64), wire.integer(reply, "window", 1, wire.MAX_WINDOW)
+            wire.text(reply, "boot", 1, 64),
+            wire.text(reply, "profile", 1, 64),
+            wire.integer(reply, "window", 1, wire.MAX_WINDOW),
+            wire.text({"agent": OURS.name} | reply, "agent", 1, 64),  # servers from before agents had names do not say
         )
 
     def send_frame(self, session: str, frame_id: int, jpeg: bytes) -> None:
@@ -234,9 +249,12 @@ class Client:
     def _note_connection(self) -> None:
         while self._monitor.poll(0):
             event = parse_monitor_message(self._monitor.recv_multipart())["event"]
-            if event & _BROKEN:
+            if event & _REFUSED:
+                self._refused = True
+            elif event & _BROKEN:
                 self._beat.connection(False)
             elif event & zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._refused = False
                 self._beat.connection(True)
                 self._transmit([wire.pack("ping", next(self._ids), self._session)])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import OrderedDict
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,8 @@ class RemoteEpisode:
 
     def __init__(self, client: Client, instruction: str, profile: str) -> None:
         """Raises ValueError for an instruction that is empty or longer than 2,000 characters."""
-        self.instruction = checked_instruction(instruction)
+        checked_instruction(instruction)
+        self.instruction = instruction
         self.session = uuid.uuid4().hex
         self.profile = profile
         self.past: list[tuple[int, int]] = []
@@ -55,14 +57,20 @@ class RemoteEpisode:
 
         Raises LinkDown, DeadlinePassed, RemoteError or WireError.
         """
+        return self._ask("decide", frame_ids, timeout_s, past=self.past if self.profile == "stream" else [], blocked=blocked)
+
+    def say(self, frame_ids: tuple[int, ...], timeout_s: float, max_new_tokens: int) -> Decision:
+        """What the model says by itself, as `decide` asks: a Decision without action, whose text is to be read. Raises what `decide` raises."""
+        return self._ask("say", frame_ids, timeout_s, max_new_tokens=max_new_tokens)
+
+    def _ask(self, kind: str, frame_ids: tuple[int, ...], timeout_s: float, **more: Any) -> Decision:
         self._asked += 1
         expires_s = time.monotonic() + timeout_s
-        fields = {"instruction": self.instruction, "n": self._asked, "frames": frame_ids, "blocked": blocked}
-        fields["past"] = self.past if self.profile == "stream" else []
+        fields = {"instruction": self.instruction, "n": self._asked, "frames": frame_ids, **more}
         for _ in range(_MAX_ROUNDS):
             left_s = max(0.001, expires_s - time.monotonic())
             deadline_ms = min(wire.MAX_DEADLINE_MS, max(1, int(1000 * left_s)))
-            reply = self._client.request("decide", self.session, left_s, deadline_ms=deadline_ms, **fields)
+            reply = self._client.request(kind, self.session, left_s, deadline_ms=deadline_ms, **fields)
             if reply.get("type") == "decision":
                 return wire.parse_decision(reply)
             self._resend(wire.integers(reply, "frames", 1, wire.MAX_RESEND))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nvila_edge.serving.address import DEFAULT_BIND, checked_bind
+from nvila_edge.serving.keys import ServerKeys, server_keys
 from nvila_edge.serving.server import ServedEngine, Server
 from nvila_edge.serving.wire import PROTOCOL_VERSION
 
@@ -24,21 +25,27 @@ def serve(
     backend: str = "onnxruntime",
     threads: int = 1,
     ends_with_stdin: bool = False,
+    keys: Path | None = None,
 ) -> None:
     """Serve a bundle until SIGTERM or SIGINT, then drain. `announce` gets the ready line: address, boot, profile, window, protocol.
 
-    threads: cores that one pass may use. `ends_with_stdin`: also end when stdin closes, that is, with the process that started this one.
-    Raises ValueError for a bad address or bundle, ServerStartError when the address is taken. Call it from the main thread.
+    threads: cores that one pass may use. keys: folder of the server's keys (keys.py), needed beyond loopback.
+    `ends_with_stdin`: also end when stdin closes, that is, with the process that started this one.
+    Raises ValueError for a bad address, keys or bundle, ServerStartError when the address is taken. Call it from the main thread.
     """
     from nvila_edge.engines import load_bundle
 
-    checked_bind(bind)  # before the bundle takes its seconds to load
-    serve_engine(load_bundle(bundle, backend=backend, threads=threads), bind, announce=announce, ends_with_stdin=ends_with_stdin)
+    own_keys = server_keys(keys) if keys else None
+    checked_bind(bind, own_keys is not None)  # before the bundle takes its seconds to load
+    engine = load_bundle(bundle, backend=backend, threads=threads)
+    serve_engine(engine, bind, announce=announce, ends_with_stdin=ends_with_stdin, keys=own_keys)
 
 
-def serve_engine(engine: ServedEngine, bind: str = DEFAULT_BIND, *, announce: Announce, ends_with_stdin: bool = False) -> None:
+def serve_engine(
+    engine: ServedEngine, bind: str = DEFAULT_BIND, *, announce: Announce, ends_with_stdin: bool = False, keys: ServerKeys | None = None
+) -> None:
     """Serve an engine, as serve() does."""
-    server = Server(engine, bind)
+    server = Server(engine, bind, keys=keys)
     try:
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: server.stop())

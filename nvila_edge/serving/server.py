@@ -21,6 +21,7 @@ from nvila_edge.serving import wire
 from nvila_edge.serving.address import DEFAULT_BIND, checked_bind
 from nvila_edge.serving.errors import ServerStartError, ServingError, WireError
 from nvila_edge.serving.jpeg import decode_jpeg, jpeg_size
+from nvila_edge.serving.keys import ServerKeys
 from nvila_edge.serving.sessions import ServedEngine, SessionLimits, Sessions, SessionState, answer
 from nvila_edge.serving.work import DecideJob, EncodeJob, Waiting, Work, superseded
 
@@ -66,9 +67,11 @@ class SessionFrames:
 class Server:
     """Serves one engine on one address. run() blocks until stop() is called (from any thread or a signal handler) and the drain is done."""
 
-    def __init__(self, engine: ServedEngine, bind: str = DEFAULT_BIND, limits: ServerLimits | None = None) -> None:
-        """Binds at once. Raises ValueError for an address that is not loopback, ServerStartError when it is taken."""
-        checked_bind(bind)
+    def __init__(
+        self, engine: ServedEngine, bind: str = DEFAULT_BIND, limits: ServerLimits | None = None, keys: ServerKeys | None = None
+    ) -> None:
+        """Binds at once. Raises ValueError for an address beyond loopback without keys, ServerStartError when it is taken."""
+        checked_bind(bind, keys is not None)
         self._engine, self._limits = engine, limits or ServerLimits()
         self._work = Work()
         self._sessions = Sessions(self._limits.sessions, dropped=self._work.forget)
@@ -80,6 +83,7 @@ class Server:
         self._wake_out.setblocking(False)
         self._context = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
+        self._authenticator = keys.secure(self._router) if keys else None
         self.address = self._bind(bind)
 
     def _bind(self, bind: str) -> str:
@@ -108,7 +112,7 @@ class Server:
     def info(self) -> dict[str, Any]:
         """What hello answers."""
         profile = self._engine.profile
-        return {"boot": self._boot, "profile": profile.name, "window": profile.frames, "address": self.address}
+        return {"boot": self._boot, "profile": profile.name, "window": profile.frames, "agent": self._engine.agent, "address": self.address}
 
     def stop(self) -> None:
         """Finish what was asked, answer it, and return from run()."""
@@ -147,6 +151,9 @@ class Server:
         """Give the address back; for a server that does not run, or no longer. Twice does no harm."""
         self._work.close()
         self._router.close()
+        if self._authenticator is not None:
+            self._authenticator.stop()
+            self._authenticator = None
         self._context.term()
         self._wake_in.close()
         self._wake_out.close()

@@ -30,6 +30,11 @@ class ServedEngine(Protocol):
         """How the model wants to be asked."""
         ...
 
+    @property
+    def agent(self) -> str:
+        """The agent that the model is meant for, by name (navigation/agent_profiles.py)."""
+        ...
+
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """uint8 [N, H, W, 3] RGB -> float [N, tokens, hidden]."""
         ...
@@ -169,7 +174,7 @@ def answer(engine: ServedEngine, state: SessionState, request: Decide, frames: F
     A repeated request gets the kept answer. `stream`: when the request's past is not what the session has seen, it is rebuilt by replaying
     the past, as far as the frames are here; progress is kept between requests. Raises WireError, DeadlinePassed, or what the engine raises.
     """
-    key = (request.instruction, request.n, request.frames, request.past, request.blocked)
+    key = (request.instruction, request.n, request.frames, request.past, request.blocked, request.max_new_tokens)
     if state.answered is not None and state.answered[0] == key:
         return "decision", state.answered[1]
     _check_shape(engine.profile, request)
@@ -194,6 +199,9 @@ def _check_shape(profile: PromptProfile, request: Decide) -> None:
     if profile.name == "stream" and len(request.frames) != 1:
         message = f"decision {request.n} names {len(request.frames)} frames; the stream profile takes the newest one"
         raise WireError("malformed", message, "ask with the profile that hello answers")
+    if profile.name == "stream" and request.max_new_tokens:
+        message = f"decision {request.n} wants free text; a model of the stream profile answers within the grammar only"
+        raise WireError("free_text", message, "choose the agent 'ours', or serve a bundle of the navila profile")
     if profile.name != "stream" and (request.past or len(request.frames) > profile.frames):
         message = f"decision {request.n} names {len(request.frames)} frames and {len(request.past)} past decisions"
         raise WireError("malformed", message, f"the {profile.name} profile takes up to {profile.frames} frames and no past")
@@ -226,6 +234,8 @@ def _decide(state: SessionState, request: Decide, tokens: np.ndarray, keeps_past
     """Decide on tokens [k, tokens, hidden] and keep account of what the engine session has seen."""
     assert state.engine_session is not None
     with state.losing_on_error():
+        if request.max_new_tokens:
+            return state.engine_session.say(tokens, request.max_new_tokens)
         decision = state.engine_session.decide(tokens, request.blocked)
     if decision.action not in ACTIONS:
         state.engine_session = None  # a rejected answer is no part of the past: rebuild next time

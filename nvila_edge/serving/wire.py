@@ -4,12 +4,14 @@ Every header is a map with "v" (protocol version), "type", "id" (request id, ech
 
 | request | more fields | reply |
 |---|---|---|
-| hello | | info: boot, profile, window, address |
+| hello | | info: boot, profile, window, agent, address |
 | ping | | pong: boot, draining |
 | frame | frame_id; JPEG as the second part | none, or error with frame_id |
 | decide | instruction, n, frames, past, deadline_ms | decision, missing or error |
+| say | instruction, n, frames, deadline_ms, max_new_tokens | decision without action, missing or error |
 | bye | | none |
 
+`decide` answers within the grammar, `say` with whatever text the model has, for the client to read. A server from before `say` calls it malformed.
 An error has code, message and mend; id, session and frame_id are those of the message that it answers, as far as they could be read.
 No field is ever unpickled or evaluated; sizes and types are checked before anything is used.
 """
@@ -36,6 +38,7 @@ MAX_PAST = 2000  # decisions of one episode
 MAX_RESEND = 32  # frames that one "missing" asks for: a rebuild goes in rounds, so that nothing grows without bound
 MAX_SESSION_CHARS = 128
 MAX_DEADLINE_MS = 600_000
+MAX_NEW_TOKENS = 256  # of one free answer; every token is a pass over the language model
 _MAX_ID = 2**53  # exact in every language's doubles
 _MEND_CLIENT = "use the client of the same nvila-edge version"
 
@@ -70,7 +73,7 @@ class PutFrame:
 @dataclass(frozen=True)
 class Decide:
     """What is the next action? `frames`: the window's frame ids, oldest first; `past`: what was decided before, empty for `navila`; `blocked`:
-    the last forward step met something."""
+    the last forward step met something; `max_new_tokens`: 0 for an answer within the grammar, else the most of a free one."""
 
     id: int
     session: str
@@ -80,6 +83,7 @@ class Decide:
     past: Past
     deadline_ms: int
     blocked: bool = False
+    max_new_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -141,28 +145,30 @@ def parse_request(parts: Sequence[bytes]) -> Request:
     if kind == "frame":
         return PutFrame(request_id, session, integer(header, "frame_id"), parts[1])
     if kind == "decide":
-        return _decide(header, request_id, session)
+        past = tuple(_past_item(item) for item in sequence(header, "past", 0, MAX_PAST))
+        return _decide(header, request_id, session, past, 0)
+    if kind == "say":
+        return _decide(header, request_id, session, (), integer(header, "max_new_tokens", 1, MAX_NEW_TOKENS))
     if kind == "bye":
         return Bye(request_id, session)
     raise _malformed(f"unknown type {kind!r:.20}")
 
 
-def _decide(header: dict[str, Any], request_id: int, session: str) -> Decide:
+def _decide(header: dict[str, Any], request_id: int, session: str, past: Past, max_new_tokens: int) -> Decide:
     instruction = header.get("instruction")
     if not isinstance(instruction, str):
         raise _malformed("instruction must be text")
     try:
-        instruction = checked_instruction(instruction)
+        checked_instruction(instruction)
     except ValueError as error:
         message, _, mend = str(error).partition("; ")
         raise WireError("instruction", message, mend) from error
-    past = tuple(_past_item(item) for item in sequence(header, "past", 0, MAX_PAST))
     frames = integers(header, "frames", 1, MAX_WINDOW)
     deadline_ms = integer(header, "deadline_ms", 1, MAX_DEADLINE_MS)
     blocked = header.get("blocked", False)
     if not isinstance(blocked, bool):
         raise _malformed(f"blocked is {blocked!r:.40}; it must be true or false")
-    return Decide(request_id, session, instruction, integer(header, "n"), frames, past, deadline_ms, blocked)
+    return Decide(request_id, session, instruction, integer(header, "n"), frames, past, deadline_ms, blocked, max_new_tokens)
 
 
 def _past_item(item: Any) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 
@@ -19,10 +20,15 @@ class Agent:
     """Where to go, in words."""
     robot: Literal["dry-run"] = "dry-run"
     """What moves; dry-run only says what it would do."""
+    profile: str | None = None
+    """The agent: ours, ours-text, navila, navila-bench, navid; left out: the one that the model is meant for."""
     dry_run: bool = False
     """Decide, but move nothing, whatever the robot is."""
     view: int | None = None
     """Port of a page on this computer that shows the camera with the decision drawn over it; 0 picks a free one."""
+
+    keys: Path | None = None
+    """Folder of this client's keys, as the server's side made it; needed for a server on another computer."""
 
     def run(self) -> None:
         from agents.main import run_agent
@@ -38,7 +44,7 @@ class Agent:
                 view(event)
 
         robot = "dry-run" if self.dry_run else self.robot
-        ended = run_agent(self.server, self.camera, self.instruction, robot=robot, on_event=tell)
+        ended = run_agent(self.server, self.camera, self.instruction, robot=robot, profile=self.profile, on_event=tell, keys=self.keys)
         if ended.fault:
             raise SystemExit(1)
 

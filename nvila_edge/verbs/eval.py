@@ -20,10 +20,18 @@ class Eval:
     """"builtin", or a folder that `nvila-edge data houses` made."""
     split: str = "val_unseen"
     """train, val_seen or val_unseen."""
+    role: Literal["", "guide", "follower"] = ""
+    """Of RxR: whose instructions and paths."""
+    languages: str = ""
+    """Of RxR: only these, such as en-US,en-IN; all when left out."""
     policy: Literal["engine", "oracle", "random", "forward"] = "engine"
     """engine: a bundle behind a server process; oracle: the expert; random: draws from the expert's actions; forward: always ahead."""
     bundle: Path | None = None
     """Bundle folder for the engine policy, or a checkpoint folder to run it unquantised in torch; the built-in bundle when left out."""
+    agent: str | None = None
+    """How the model is asked, read and carried out: ours, ours-text, navila, navila-leak, navila-bench, navid; left out: what the bundle is meant for."""
+    max_rejections: float = 0.5
+    """Share of the first episodes' answers that may be no action before the evaluation ends as in vain."""
     episodes: int | None = None
     """How many, evenly spread over the split; all when left out."""
     workers: int = 2
@@ -36,12 +44,28 @@ class Eval:
     """black: the policy sees nothing."""
     videos: int = 5
     """Videos of the first so many episodes."""
+    shard: str | None = None
+    """I/N: only this part of the episodes, in the folder shard-I-of-N within --out; join them with `nvila-edge report OUT --merge SHARD...`."""
+    ray: str | None = None
+    """Play on the machines of a Ray cluster: "auto" or HOST:PORT, or "local" for one that is started here; --workers on each, in shards."""
 
     def run(self) -> None:
         from sim.evaluate import EvalOptions, evaluate
         from sim.progress import Display
+        from sim.throughput import last_words
 
+        options = EvalOptions(**{name: value for name, value in vars(self).items() if name != "ray"})
         with Display() as display:
-            summary = evaluate(EvalOptions(**vars(self)), display)
+            if self.ray is None:
+                summary = evaluate(options, display)
+            else:
+                from sim.ray_shards import evaluate_on_ray
+
+                summary = evaluate_on_ray(options, self.ray, display)
         figures = "  ".join(f"{name} {summary[name]:.1f}" for name in ("SR", "SPL", "OS", "NE", "nDTW"))
-        print(f"{summary['episodes']} episodes: {figures}\nreport: {self.out / 'report.html'}")
+        for what in ("left_out_episodes", "non_finite_episodes"):
+            for episode in summary[what][:5]:
+                print(f"{what[:-9].replace('_', ' ')}: episode {episode['episode_id']}: {episode['reason']}")
+            if len(summary[what]) > 5:
+                print(f"{what[:-9].replace('_', ' ')}: {len(summary[what]) - 5} more, see {options.folder / 'summary.json'}")
+        print(f"{summary['episodes']} episodes: {figures}\n{last_words(options.folder)}report: {options.folder / 'report.html'}")

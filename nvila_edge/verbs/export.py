@@ -31,6 +31,9 @@ class Export:
     calibration: str = "builtin"
     """"builtin": the expert's decisions in houses of train; or a folder of .npz recordings (export.calibration.write_recording) and pictures."""
 
+    agent: str = "ours"
+    """The agent that the model is meant for, which eval and agent choose by themselves: ours, navila, navila-bench, navid .."""
+
     def run(self) -> None:
         from export.bundle import copied_bundle, is_bundle
         from export.exporter import export_bundle
@@ -49,15 +52,17 @@ class Export:
         elif self.arch:
             raise ValueError(f"--arch {self.arch} needs --target tensorrt-rtx; ONNX graphs are the same for every machine")
         if is_bundle(self.checkpoint):
-            if (self.vision, self.language, self.calibration) != ("w8a8", "w4a16", "builtin"):
+            if (self.vision, self.language, self.calibration, self.agent) != ("w8a8", "w4a16", "builtin", "ours"):
                 raise ValueError(
-                    f"{self.checkpoint} is a bundle, quantised already; --vision, --language and --calibration need its checkpoint"
+                    f"{self.checkpoint} is a bundle, quantised already; --vision, --language, --calibration and --agent need its checkpoint"
                 )
             copied_bundle(Path(self.checkpoint), self.out)
         else:
             seen = calibration(self.calibration, "train", 12, seed=1)
             judged_on = calibration("builtin", "val_unseen", 4, seed=2)
-            manifest = export_bundle(self.checkpoint, self.out, seen, self.vision, self.language, judged_on.recordings, progress)
+            manifest = export_bundle(
+                self.checkpoint, self.out, seen, self.vision, self.language, judged_on.recordings, progress, self.agent
+            )
             print(
                 "\n".join(f"beware: {failure}" for failure in Accuracy(**manifest.about["accuracy"]).failures())
                 or "accuracy: within its gates"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from tyro.conf import Positional
 
 
 @dataclass(frozen=True)
 class Report:
-    """Write report.html of an evaluation anew, or beside a second one with paired tests."""
+    """Write report.html of an evaluation anew (figures, maps, frames, every decision), or beside a second one with paired tests; joins shards."""
 
     example: ClassVar[str] = "nvila-edge report runs/eval"
     out: Positional[Path]
@@ -19,7 +19,21 @@ class Report:
     other: Positional[Path | None] = None
     """Folder of a second evaluation, on the same episodes, to compare with."""
 
-    def run(self) -> None:
-        from sim.report import build_report
+    aggregate: Literal["plain", "navila", "navid"] = "navila"
+    """What means make of an SPL or NE that is not finite: plain counts it (VLN-CE), navila drops it, navid counts 0."""
+    merge: tuple[Path, ...] = ()
+    """All shards of one evaluation (folders that `nvila-edge eval --shard I/N` wrote): join them in OUT, then write its report."""
 
-        print(build_report(self.out, self.other))
+    def run(self) -> None:
+        from sim.aggregate import aggregate
+        from sim.report import build_report
+        from sim.results import load_run
+        from sim.shards import merge
+
+        if self.merge:
+            summary = merge(self.out, self.merge)
+            print(f"{summary['episodes']} episodes of {len(self.merge)} shards joined in {self.out}")
+        print(build_report(self.out, self.other, self.aggregate))
+        for folder in filter(None, (self.out, self.other)):
+            figures = aggregate(load_run(folder)[0], self.aggregate)
+            print(f"{folder}, {self.aggregate}: " + "  ".join(f"{name} {value:.2f}" for name, value in figures.items()))

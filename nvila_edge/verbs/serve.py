@@ -17,14 +17,33 @@ class Serve:
     bundle: Path = BUNDLE
     """Bundle folder; the built-in one when left out."""
     bind: str = "tcp://127.0.0.1:5555"
-    """Loopback address to listen on; port * picks a free one."""
+    """Address to listen on, on loopback unless there are keys; port * picks a free one."""
     backend: Literal["onnxruntime", "tensorrt", "torch"] = "onnxruntime"
     """What runs the engines; tensorrt needs those that `nvila-edge export --target tensorrt-rtx` built."""
 
+    keys: Path | None = None
+    """Folder of this server's keys: needed to listen beyond loopback, and then only clients with keys of theirs get in."""
+    new_client: str | None = None
+    """Make keys for a client of that name in the folder of --keys (and the server's, when there are none yet), and end."""
+
     def run(self) -> None:
+        if self.new_client is not None:
+            return _make_keys(self.keys, self.new_client)
         from nvila_edge.serving.main import serve
 
         def announce(line: dict[str, Any]) -> None:
             print(f"serving {self.bundle} on {line['address']}, profile {line['profile']}; Ctrl-C ends it", flush=True)
 
-        serve(self.bundle, self.bind, announce=announce, backend=self.backend)
+        serve(self.bundle, self.bind, announce=announce, backend=self.backend, keys=self.keys)
+
+
+def _make_keys(folder: Path | None, name: str) -> None:
+    from nvila_edge.serving.keys import new_client
+
+    if folder is None:
+        raise ValueError(f"--new-client {name}: say where keys are kept with --keys DIR")
+    made = new_client(folder, name)
+    print(
+        f"copy {made} to the client's computer by a safe way, then there: nvila-edge agent --keys {made.name} --server tcp://THIS_HOST:5555 ..."
+    )
+    print(f"serve with: nvila-edge serve --keys {folder} --bind tcp://0.0.0.0:5555")

@@ -1,46 +1,23 @@
-"""The report's cards and charts, from the results of one or two runs."""
+"""The report's cards, its table of published rows and its charts, from the results of one or two runs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 from html import escape
 
-from nvila_edge.navigation.actions import ACTIONS, Stop, Turn
+from nvila_edge.navigation.actions import ACTIONS
 from sim.report import svg
+from sim.report.published import EPISODES, R2R, Published, benchmark_of, camera_text, differences, rows, sliding_text
+from sim.report.rates import Grouping
+from sim.report.run import LABELS, OUTCOMES, Run, class_of, outcome
 from sim.results import Record, number
-from sim.summary import wilson
 
-LENGTH_EDGES_M = (0, 6, 8, 10, 12, math.inf)
-LABELS = tuple(
-    "stop" if isinstance(action, Stop) else f"{'left' if action.angle_deg > 0 else 'right'} {abs(action.angle_deg)}°"
-    if isinstance(action, Turn) else f"ahead {action.distance_cm}"
-    for action in ACTIONS
-)  # fmt: skip
-OUTCOMES = ("Success", "Missed: stopped elsewhere", "Steps used up", "Rejected answers")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One evaluation as the report needs it: a name, results and timings in order, the summary."""
-
-    name: str
-    results: Sequence[Record]
-    timings: Sequence[Record]
-    summary: Record
-
-
-def outcome(result: Record) -> str:
-    """Which of OUTCOMES an episode had."""
-    if result["success"]:
-        return OUTCOMES[0]
-    return OUTCOMES[{"stop": 1, "limit": 2, "rejected": 3}[result["ended"]]]
-
-
-def outcome_class(result: Record) -> str:
-    """The outcome's CSS class: success, missed, steps or rejected."""
-    return outcome(result).split()[0].lower().strip(":")
+NAMES = {
+    "SR": "Success rate", "SPL": "SPL", "OS": "Oracle success", "NE": "Navigation error", "nDTW": "nDTW", "SDTW": "SDTW", "PL": "Path length",
+}  # fmt: skip
+METRES = ("NE", "PL")
 
 
 def card(label: str, value: str, note: str = "", emphasis: bool = False) -> str:
@@ -54,60 +31,96 @@ def card(label: str, value: str, note: str = "", emphasis: bool = False) -> str:
 def cards(run: Run) -> str:
     """The summary as cards, means with their 95 % intervals."""
     summary, out = run.summary, []
-    names = {"SR": "Success rate", "SPL": "SPL", "OS": "Oracle success", "NE": "Navigation error", "nDTW": "nDTW", "SDTW": "SDTW"}
-    names["PL"] = "Path length"
-    for key, label in names.items():
-        unit = " m" if key in ("NE", "PL") else " %"
-        low, high = (number(value) for value in summary["ci95"][key])
+    for key, label in NAMES.items():
+        unit = " m" if key in METRES else " %"
+        low, high = _span(run, key)
         value = number(summary[key])
         shown = f"{value:.1f}<small>{unit}</small>" if math.isfinite(value) else "n/a"
-        out.append(card(label, shown, f"95 %: {low:.1f} to {high:.1f}{unit}", key in ("SR", "SPL")))
+        out.append(card(label, shown, f"95 %: {low:.1f} to {high:.1f}{unit}" if math.isfinite(low) else "", key in ("SR", "SPL")))
     latency = summary["latency_ms"]
     if latency:
         out.append(
             card("Latency p95", f"{latency['p95']:.0f}<small> ms</small>", f"p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms")
         )
-    out.append(card("Rejections", str(summary["rejections"]), f"of {summary['decisions']} decisions"))
+    out.append(card("Rejections", str(summary["rejections"]), f"of {summary['decisions']:,} decisions"))
     out.append(card("Collisions", f"{summary['collisions'] / max(1, summary['episodes']):.1f}", "per episode"))
     return f'<div class="cards">{"".join(out)}</div>'
 
 
-def _grouped(results: Sequence[Record], key: Callable[[Record], str], order: Sequence[str]) -> tuple[list[str], list[list[Record]]]:
-    groups = {label: [result for result in results if key(result) == label] for label in order}
-    kept = [label for label in order if groups[label]]
-    return kept, [groups[label] for label in kept]
+def _figure(value: float | None) -> str:
+    return f"{value:.1f}" if value is not None and math.isfinite(value) else "–"
 
 
-def _success_chart(title: str, labels: list[str], groups: list[list[Record]]) -> str:
-    wins = [sum(int(result["success"]) for result in group) for group in groups]
-    sizes = [len(group) for group in groups]
-    rates = [win / size for win, size in zip(wins, sizes, strict=True)]
-    return svg.rate_bars(title, labels, rates, [wilson(win, size) for win, size in zip(wins, sizes, strict=True)], sizes)
+def _span(run: Run, key: str) -> tuple[float, float]:
+    """A mean's 95 % interval; none of them can be below 0, which the normal approximation does not know."""
+    low, high = (number(value) for value in run.summary["ci95"][key])
+    return max(0.0, low) if math.isfinite(low) else low, high
 
 
-def _length_label(result: Record) -> str:
-    length = number(result["shortest_path_length"])
-    index = next((i for i, edge in enumerate(LENGTH_EDGES_M[1:]) if length < edge), len(LENGTH_EDGES_M) - 2)
-    return _length_labels()[index]
+def _interval(run: Run, key: str) -> str:
+    low, high = _span(run, key)
+    span = f'<small class="soft">{low:.1f}–{high:.1f}</small>' if math.isfinite(low) else ""
+    return f'<td class="num">{_figure(number(run.summary[key]))}{span}</td>'
 
 
-def _length_labels() -> list[str]:
-    pairs = list(zip(LENGTH_EDGES_M, LENGTH_EDGES_M[1:]))
-    return [f"{low:g}–{high:g} m" if math.isfinite(high) else f"over {low:g} m" for low, high in pairs]
-
-
-def by_length(run: Run) -> str:
-    """Success rate by the length of the shortest path."""
-    return _success_chart("Success by path length", *_grouped(run.results, _length_label, _length_labels()))
-
-
-def by_rooms(run: Run) -> str:
-    """Success rate by how many rooms the reference path enters."""
-    numbers = sorted({int(result["rooms_entered"]) for result in run.results})
-    label = {n: f"{n} room{'s' * (n != 1)}" for n in numbers}
-    return _success_chart(
-        "Success by rooms entered", *_grouped(run.results, lambda r: label[int(r["rooms_entered"])], list(label.values()))
+def _published_row(row: Published, reasons: Sequence[str], shared: Sequence[str]) -> str:
+    """`shared` reasons hold for every row and are said once, above."""
+    own = "; ".join(reason for reason in reasons if reason not in shared)
+    verdict = f'<span class="flag">not comparable</span> {escape(own)}' if reasons else "comparable"
+    numbers = "".join(f'<td class="num">{_figure(value)}</td>' for value in row.numbers)
+    return (
+        f'<tr class="{"differs" if reasons else ""}"><td>{escape(row.system)}<small class="soft">{escape(row.source)}</small></td>'
+        f"<td>{escape(row.sensors)}</td><td>{escape(row.camera or '–')}</td><td>{escape(row.sliding or '–')}</td>"
+        f"<td>{f'{row.turn_deg}°' if row.turn_deg else '–'}</td><td class='num'>{EPISODES[row.benchmark]:,}</td>{numbers}<td>{verdict}</td></tr>"
     )
+
+
+def published_table(runs: Sequence[Run]) -> str:
+    """Our figures with their intervals above the published rows of the same benchmark (R2R-CE's for our own houses), each flagged with its reasons."""
+    first = runs[0]
+    found = benchmark_of(first.config, (result["scene_id"] for result in first.results))
+    ours = []
+    for run in runs:
+        setting = (
+            camera_text(run.config) or "–",
+            sliding_text(run.config) or "–",
+            f"{run.config['turn_deg']:g}°" if "turn_deg" in run.config else "–",
+        )
+        where = found or str(run.summary.get("dataset", "houses"))
+        ours.append(
+            f'<tr class="ours"><td>{escape(run.name)}<small class="soft">this run</small></td><td>one RGB camera</td>'
+            f"{''.join(f'<td>{escape(text)}</td>' for text in setting)}<td class='num'>{len(run.results):,}</td>"
+            f"{''.join(_interval(run, key) for key in ('NE', 'OS', 'SR', 'SPL', 'nDTW'))}"
+            f"<td>{escape(where)} {escape(str(run.summary.get('split', '')))}</td></tr>"
+        )
+    head = "".join(
+        f"<th>{name}</th>"
+        for name in ("System", "Sensors", "Camera", "Sliding", "Turn", "n", "NE m", "OS", "SR", "SPL", "nDTW", "Beside this run")
+    )
+    others = rows(found or R2R)
+    each_run = [[differences(row, run.config, found, len(run.results)) for row in others] for run in runs]
+    reasons = [list(dict.fromkeys(reason for reasons in of_row for reason in reasons)) for of_row in zip(*each_run, strict=True)]
+    shared = [reason for reason in reasons[0] if all(reason in each for each in reasons)]
+    theirs = "".join(_published_row(row, each, shared) for row, each in zip(others, reasons, strict=True))
+    what = "these runs" if len(runs) > 1 else "this run"
+    flag = f'<span class="flag">not comparable</span> No published row is comparable with {what}: {escape("; ".join(shared))}.'
+    said = f"<p>{flag}</p>" if shared else ""
+    return f'{said}<div class="wide-table"><table class="published"><thead><tr>{head}</tr></thead><tbody>{"".join(ours)}{theirs}</tbody></table></div>'
+
+
+def success_chart(grouping: Grouping, runs: Sequence[Run]) -> str:
+    """Success rate of every group that has episodes."""
+    found = [grouping.rates(run.results) for run in runs]
+    labels = [label for label in grouping.labels if any(rates[label].count for rates in found)]
+    series = [(run.name, [rates[label] for label in labels]) for run, rates in zip(runs, found, strict=True)]
+    return svg.rate_bars(grouping.title, labels, series) + (
+        _legend([(run.name, f"s{index}") for index, run in enumerate(runs)]) if len(runs) > 1 else ""
+    )
+
+
+def _legend(series: Sequence[tuple[str, str]]) -> str:
+    entries = "".join(f'<li><i class="{css}"></i>{escape(name)}</li>' for name, css in series)
+    return f'<ul class="legend">{entries}</ul>'
 
 
 def shares(counts: Sequence[int]) -> list[float]:
@@ -125,23 +138,30 @@ def action_counts(results: Sequence[Record]) -> list[int]:
     return counts
 
 
-def actions_chart(run: Run, other: Run | None = None) -> str:
-    """The policy's actions beside the expert's on the same episodes (and the other run's)."""
-    expert = [sum(result["expert_actions"][index] for result in run.results) for index in range(len(ACTIONS))]
-    series = [(run.name, shares(action_counts(run.results))), ("expert", shares(expert))]
-    if other is not None:
-        series.insert(1, (other.name, shares(action_counts(other.results))))
-    legend = "".join(f'<li><i class="s{index}"></i>{escape(name)}</li>' for index, (name, _) in enumerate(series))
-    return svg.grouped_bars("Actions of policy and expert", LABELS, series) + f'<ul class="legend">{legend}</ul>'
+def actions_chart(runs: Sequence[Run]) -> str:
+    """The policies' actions beside the expert's on the same episodes."""
+    expert = [sum(result["expert_actions"][index] for result in runs[0].results) for index in range(len(ACTIONS))]
+    series = [(run.name, f"s{index}", shares(action_counts(run.results))) for index, run in enumerate(runs)]
+    series.append(("expert", "s-expert", shares(expert)))
+    return svg.grouped_bars("Actions of policy and expert", LABELS, series) + _legend([(name, css) for name, css, _ in series])
 
 
 def outcomes_chart(run: Run) -> str:
-    """What became of the episodes."""
+    """What became of the episodes, and how many of the failed ones had been within 3 m."""
     found = [outcome(result) for result in run.results]
-    return svg.stacked("Outcomes", [(name, found.count(name)) for name in OUTCOMES])
+    near = sum(1 for result in run.results if not result["success"] and result["oracle_success"])
+    failed = sum(1 for result in run.results if not result["success"])
+    note = f"<p>{near} of the {failed} failed episodes had been within 3 m of the goal.</p>" if failed else ""
+    return svg.stacked("Outcomes", [(name, f"o-{class_of(name)}", found.count(name)) for name in OUTCOMES]) + note
 
 
-def latency_chart(run: Run) -> str:
-    """Latency of every decision, frame captured to action."""
-    values = [number(value) for timing in run.timings for value in timing["latency_ms"]]
-    return svg.histogram("Latency of decisions", values, list(run.summary["latency_ms"].items()), "ms") if values else ""
+def rejections(run: Run) -> str:
+    """The answers that were no action, the most frequent first; "" when there were none."""
+    texts = Counter(str(decision.get("text", "")) for result in run.results for decision in result["trace"] if decision["action"] is None)
+    if not texts:
+        return ""
+    hit = sum(1 for result in run.results if result["rejections"])
+    listed = "".join(
+        f"<tr><td>{escape(text[:120]) or '<i>nothing</i>'}</td><td class='num'>{count}</td></tr>" for text, count in texts.most_common(12)
+    )
+    return f'<p>{sum(texts.values())} of {run.summary["decisions"]:,} decisions, in {hit} episode{"s" * (hit != 1)}.</p><table class="texts">{listed}</table>'

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from sim.report.rates import Rate
+
 WIDTH, HEIGHT = 460, 230
 _LEFT, _TOP, _BOTTOM = 52, 14, 42
 
@@ -32,35 +34,39 @@ def nice_top(value: float) -> float:
     return next(factor * power for factor in (1, 2, 4, 5, 8, 10) if factor * power >= value * (1 - 1e-9))
 
 
-def rate_bars(
-    title: str, labels: Sequence[str], rates: Sequence[float], spans: Sequence[tuple[float, float]], counts: Sequence[int]
-) -> str:
-    """Bars of percentages (fractions in) with 95 % whiskers and the number of episodes below each label."""
+def rate_bars(title: str, labels: Sequence[str], series: Sequence[tuple[str, Sequence[Rate]]]) -> str:
+    """Bars of success rates with 95 % whiskers, one per series (CSS classes s0, s1) and label; below each label the episodes of the first series."""
     body, slot = [], (WIDTH - _LEFT) / max(1, len(labels))
-    for index, (label, rate, (low, high), count) in enumerate(zip(labels, rates, spans, counts, strict=True)):
-        centre, width = _LEFT + slot * (index + 0.5), min(56.0, slot * 0.6)
-        note = escape(f"{label}: {100 * rate:.1f} % of {count} episodes (95 %: {100 * low:.0f} to {100 * high:.0f})")
-        y = _y(100 * rate, 100)
-        body.append(
-            f'<rect class="bar" x="{centre - width / 2:.1f}" y="{y:.1f}" width="{width:.1f}" height="{_y(0, 1) - y:.1f}" rx="3">'
-            f"<title>{note}</title></rect>"
-        )
-        body.append(f'<path class="whisker" d="M{centre:.1f} {_y(100 * low, 100):.1f}V{_y(100 * high, 100):.1f}"/>')
-        body.append(_label(centre, label, f"{count}"))
+    width = min(56.0, slot * 0.7 / max(1, len(series)))
+    for index, label in enumerate(labels):
+        middle = _LEFT + slot * (index + 0.5)
+        for at, (name, rates) in enumerate(series):
+            rate, centre = rates[index], middle + width * (at - (len(series) - 1) / 2)
+            if not rate.count:
+                continue
+            low, high = rate.span
+            note = escape(f"{label}, {name}: {100 * rate.value:.1f} % of {rate.count} episodes (95 %: {100 * low:.0f} to {100 * high:.0f})")
+            y = _y(rate.value, 1)
+            body.append(
+                f'<rect class="s{at}" x="{centre - width / 2:.1f}" y="{y:.1f}" width="{width - 2:.1f}" height="{_y(0, 1) - y:.1f}" rx="3">'
+                f"<title>{note}</title></rect>"
+            )
+            body.append(f'<path class="whisker" d="M{centre - 1:.1f} {_y(low, 1):.1f}V{_y(high, 1):.1f}"/>')
+        body.append(_label(middle, label, f"n {series[0][1][index].count}"))
     return _frame(100, " %", body, title)
 
 
-def grouped_bars(title: str, labels: Sequence[str], series: Sequence[tuple[str, Sequence[float]]]) -> str:
-    """One bar per series (CSS classes s0, s1 ..) and label; values are fractions, shown as percent."""
-    top = nice_top(100 * max((max(values, default=0.0) for _, values in series), default=0.0))
+def grouped_bars(title: str, labels: Sequence[str], series: Sequence[tuple[str, str, Sequence[float]]]) -> str:
+    """One bar per series (name, CSS class, values) and label; values are fractions, shown as percent."""
+    top = nice_top(100 * max((max(values, default=0.0) for _, _, values in series), default=0.0))
     body, slot = [], (WIDTH - _LEFT) / max(1, len(labels))
     width = slot * 0.76 / max(1, len(series))
     for index, label in enumerate(labels):
-        for number, (name, values) in enumerate(series):
+        for number, (name, css, values) in enumerate(series):
             x, y = _LEFT + slot * (index + 0.12) + width * number, _y(100 * values[index], top)
             note = escape(f"{label}, {name}: {100 * values[index]:.1f} %")
             body.append(
-                f'<rect class="s{number}" x="{x:.1f}" y="{y:.1f}" width="{width - 1:.1f}" height="{_y(0, 1) - y:.1f}" rx="2">'
+                f'<rect class="{css}" x="{x:.1f}" y="{y:.1f}" width="{width - 1:.1f}" height="{_y(0, 1) - y:.1f}" rx="2">'
                 f"<title>{note}</title></rect>"
             )
         body.append(_label(_LEFT + slot * (index + 0.5), *label.split(" ", 1)))
@@ -92,19 +98,18 @@ def histogram(title: str, values: Sequence[float], marks: Sequence[tuple[str, fl
     return _frame(top, "", body, title)
 
 
-def stacked(title: str, parts: Sequence[tuple[str, int]]) -> str:
-    """One horizontal bar of counts; the CSS class is o- and the name's first word; a legend stands below."""
-    total, x, body, legend = max(1, sum(count for _, count in parts)), 0.0, [], []
-    for name, count in parts:
-        width = WIDTH * count / total
-        kind = name.split()[0].lower().strip(":")
-        share = f"{100 * count / total:.1f} %"
-        if count:
+def stacked(title: str, parts: Sequence[tuple[str, str, float]], shown: str = "{:.0f}") -> str:
+    """One horizontal bar of amounts (name, CSS class, amount) with a legend below; `shown` formats an amount."""
+    total, x, body, legend = sum(amount for _, _, amount in parts) or 1.0, 0.0, [], []
+    for name, css, amount in parts:
+        width, text = WIDTH * amount / total, shown.format(amount)
+        share = f"{100 * amount / total:.1f} %"
+        if amount:
             body.append(
-                f'<rect class="o-{kind}" x="{x:.1f}" y="0" width="{max(1.0, width - 2):.1f}" height="34" rx="3">'
-                f"<title>{escape(name)}: {count} ({share})</title></rect>"
+                f'<rect class="{css}" x="{x:.1f}" y="0" width="{max(1.0, width - 2):.1f}" height="34" rx="3">'
+                f"<title>{escape(name)}: {text} ({share})</title></rect>"
             )
-        legend.append(f'<li><i class="o-{kind}"></i>{escape(name)} <b>{count}</b> <span class="soft">{share}</span></li>')
+        legend.append(f'<li><i class="{css}"></i>{escape(name)} <b>{text}</b> <span class="soft">{share}</span></li>')
         x += width
     picture = f'<svg class="chart" viewBox="0 0 {WIDTH} 34" role="img" aria-label="{escape(title)}">{"".join(body)}</svg>'
     return f'{picture}<ul class="legend column">{"".join(legend)}</ul>'

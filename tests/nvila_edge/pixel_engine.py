@@ -44,6 +44,12 @@ class PixelSession:
             self._go_on(tokens, action)
         return Decision(action, sentence(action), float(candidates[ACTIONS.index(action)]), tuple(candidates), {"prefill": 0.0})
 
+    def say(self, tokens: np.ndarray, max_new_tokens: int) -> Decision:
+        """tokens [k, 4, 3]; says what the instruction says after "say ", so many letters of it, and how many frames it sees after "count"."""
+        time.sleep(self.delay_s)
+        text = f"{len(tokens)} frames" if self.instruction == "count" else self.instruction.removeprefix("say ")
+        return Decision(None, text[:max_new_tokens], 0.5, timing_ms={"language": 0.0})
+
     def replay(self, tokens: np.ndarray, action: Action) -> Decision:
         """The same state as after having decided so."""
         self._go_on(tokens, action)
@@ -60,6 +66,7 @@ class PixelEngine:
     profile: PromptProfile
     delay_s: float = 0.0
     encoded: int = 0
+    agent: str = "ours"
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """uint8 [N, H, W, 3] -> float32 [N, 4, 3]."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nvila_edge.navigation.actions import ACTIONS, SENTENCES, Forward, Primitive, Stop, Turn, primitives, sentence
 from nvila_edge.navigation.grammar import action_trie
-from nvila_edge.navigation.parser import PARSERS, parse_navila, parse_navila_bench, parse_strict
+from nvila_edge.navigation.parser import PARSERS, parse_navid, parse_navila, parse_navila_bench, parse_strict
 from nvila_edge.navigation.profiles import profile
 from nvila_edge.navigation.window import window
 
@@ -44,6 +44,11 @@ def test_primitives_of_merged_actions():
         ("The next action is move forward 0 cm.", Forward(25)),
         ("The next action is turn left 90 degrees.", Turn(90)),
         ("The next action is turn right 20 degree.", Turn(-15)),
+        ("The next action is turn left.", Turn(15)),
+        ("The next action is turn left 0 degree.", Turn(15)),
+        ("The next action is Move Forward 75 cm.", Forward(25)),  # found whatever its case, but the amount is read in small letters
+        ("The next action is move forward 88 cm.", Forward(75)),
+        ("Don't stoptime; the next action is turn right 45 degrees", Turn(-45)),  # whole words only
         ("go on", None),
     ],
 )
@@ -51,9 +56,33 @@ def test_navila_parser_keeps_its_quirks(text, action):
     assert parse_navila(text) == action
 
 
-def test_navila_bench_parser_drives_forward_on_anything_else():
-    assert parse_navila_bench("banana") == Forward(25)
+def test_navila_bench_parser_looks_for_turns_first_and_reads_the_largest_amount_that_occurs():
+    assert parse_navila_bench("banana") is None
+    assert parse_navila_bench("STOP or move forward 25 or 75 cm") == Forward(75)
+    assert parse_navila_bench("Turn right 90") == Turn(-15)
     assert parse_navila_bench("turn left 30 and then stop") == Turn(30)
+
+
+@pytest.mark.parametrize(
+    ("text", "action"),
+    [
+        ("The next action is turn left 30 degrees.", Turn(30)),
+        ("The next action is turn right 90 degrees.", Turn(-90)),
+        ("The next action is turn left 59 degrees.", Turn(30)),
+        ("The next action is turn left 15 degree.", None),  # int(15 / 30) = 0 steps
+        ("The next action is move forward 60 cm.", Forward(50)),
+        ("The next action is move forward 500 cm.", Forward(500)),
+        ("The next action is move forward -75 cm.", None),
+        ("The next action is move forward.", None),
+        ("turn left 30", None),  # the last character is not read: 3 degrees
+        ("Turn Left 30 degrees, or go forward 50.", Forward(25)),  # forward is looked for first, and the first number is its amount
+        ("30 cm to the LEFT.", None),  # small letters only
+        ("unstoppable.", Stop()),
+        ("", None),
+    ],
+)
+def test_navid_parser_keeps_its_quirks(text, action):
+    assert parse_navid(text) == action
 
 
 # The strict parser's whole language, cleaned: what it forgives beside case, outer space and the full stop is spelled out

@@ -9,9 +9,10 @@ from typing import Any, cast
 import pytest
 
 import sim.crew
-from sim.crew import RESTARTS, Crew, EvaluationError
+from sim.crew import RESTARTS, TRIES, Crew, EvaluationError
 from sim.episodes import Episode
 from sim.stage import StageSetup
+from sim.workers import WorkerDied
 
 SETUP = StageSetup("", "val_unseen", "engine", 0, False, False, "", ())
 
@@ -31,9 +32,10 @@ class FakeServer:
 
 
 class FakeWorker:
-    """Says for every episode, in every process, the next word of `script`; silent when it is "hang"."""
+    """Says for every episode, in every process, the next word of `script`; silent when it is "hang"; dies of the episodes in `deadly`."""
 
     script: list[str] = []
+    deadly: tuple[str, ...] = ()
 
     def __init__(self, setup: StageSetup) -> None:
         self.fd, self._write = os.pipe()
@@ -47,19 +49,24 @@ class FakeWorker:
 
     def send(self, message: dict[str, Any]) -> None:
         word = FakeWorker.script.pop(0) if FakeWorker.script else "left_out"
+        word = "death" if message["episode_id"] in FakeWorker.deadly else word
         if word == "hang":
             self.heard_s = 0.0
         else:
-            self._say(word, message="the server is gone", **message)
+            self._say(word, message="the server is gone", reason="no such house", **message)
 
     def receive(self) -> list[dict[str, Any]]:
         os.read(self.fd, 100)
         answers, self._answers = self._answers, []
+        if any(answer["type"] == "death" for answer in answers):
+            raise WorkerDied("a worker process ended with status -11")
         return answers
 
     def close(self) -> None:
-        os.close(self.fd)
-        os.close(self._write)
+        if self.fd >= 0:
+            os.close(self.fd)
+            os.close(self._write)
+            self.fd = -1
 
 
 def play(monkeypatch: pytest.MonkeyPatch, script: list[str], workers: int, deaths: int = 0, silence_s: float = 1e9) -> list[str]:
@@ -73,7 +80,7 @@ def play(monkeypatch: pytest.MonkeyPatch, script: list[str], workers: int, death
     reporter = SimpleNamespace(note=notes.append, finished=lambda *_: None, decided=lambda *_: None)
     serve = (lambda _: FakeServer()) if deaths else None
     with Crew(episodes, SETUP, cast(Any, serve), cast(Any, None), cast(Any, reporter)) as crew:
-        assert crew.work(workers) == 6
+        assert sorted(fault.episode_id for fault in crew.work(workers)) == list("012345")
     return notes
 
 
@@ -91,3 +98,18 @@ def test_what_fails_again_and_again_ends_the_evaluation(monkeypatch: pytest.Monk
 def test_a_worker_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     notes = play(monkeypatch, ["hang"], workers=2, silence_s=5.0)
     assert any("silent for 5 s; a new worker goes on" in note for note in notes)
+
+
+def test_an_episode_that_kills_its_workers_is_left_out_by_name_and_the_others_are_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeWorker, "deadly", ("1", "2"))
+    notes = play(monkeypatch, [], workers=1)
+    assert [note[:33] for note in notes if "worker processes died" in note] == [
+        "episode 1 of scene 1 is left out:", "episode 2 of scene 2 is left out:"
+    ]  # fmt: skip
+    assert len([note for note in notes if "status -11; a new worker goes on" in note]) == 2 * TRIES
+
+
+def test_when_every_episode_kills_its_workers_the_evaluation_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeWorker, "deadly", tuple("012345"))
+    with pytest.raises(EvaluationError, match="status -11; 5 tries in a row"):
+        play(monkeypatch, [], workers=2)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.episodes import Dataset, Episode, GroundTruth, encode, load_split, save_split, split_file
+from sim.episodes import Choice, Dataset, Episode, GroundTruth, TimedWord, encode, load_split, load_usable, save_split, split_file
 
 EPISODE = {
     "episode_id": 1, "trajectory_id": 4, "scene_id": "mp3d/zsNo4HB9uLZ/zsNo4HB9uLZ.glb",
@@ -122,3 +122,74 @@ def test_what_is_written_is_read_back(points: list, yaw: float, text: str) -> No
 def test_tokens_are_padded_cut_and_marked_unknown() -> None:
     assert encode(["walk", "jump"], ("<pad>", "<unk>", "walk"), 4) == (2, 1, 0, 0)
     assert encode(["walk"] * 9, ("<pad>", "<unk>", "walk"), 3) == (2, 2, 2)
+
+
+SPOKEN = EPISODE | {
+    "episode_id": "17", "trajectory_id": "4", "info": {"role": "guide"},
+    "instruction": {
+        "instruction_id": "88", "instruction_text": "You are facing a wall.", "language": "en-IN", "annotator_id": "3", "edit_distance": 0.25,
+        "timed_instruction": [{"word": "You", "start_time": 0.5, "end_time": 0.75}, {"word": "are", "start_time": None, "end_time": None}],
+    },
+}  # fmt: skip
+
+
+def spoken(folder: Path, entries: list[dict[str, Any]], role: str = "guide") -> Path:
+    """A split "x" of one role in RxR's layout: no vocabulary, string ids."""
+    (folder / "x").mkdir(exist_ok=True)
+    (folder / "x" / f"x_{role}.json.gz").write_bytes(gzip.compress(json.dumps({"episodes": entries}).encode()))
+    truth = {"17": {"actions": [1, 0], "forward_steps": 1, "locations": [[13.6, 0.17, -6.9]]}}
+    (folder / "x" / f"x_{role}_gt.json.gz").write_bytes(gzip.compress(json.dumps(truth).encode()))
+    return folder
+
+
+def test_rxr_is_read_with_its_words_and_their_times(tmp_path: Path) -> None:
+    dataset = load_split(spoken(tmp_path, [SPOKEN]), "x", Choice("guide"))
+    speech = dataset.episodes[0].speech
+    assert speech is not None and (speech.language, speech.instruction_id, speech.annotator_id, speech.role) == (
+        "en-IN",
+        "88",
+        "3",
+        "guide",
+    )
+    assert speech.edit_distance == 0.25 and speech.words[0] == TimedWord("You", 0.5, 0.75) and math.isnan(speech.words[1].start_s)
+    assert dataset.episodes[0].instruction == "You are facing a wall." and dataset.ground_truth["17"].actions == (1, 0)
+    assert dataset.vocabulary == ("<pad>", "<unk>")
+
+
+def test_rxr_is_written_as_it_is_read(tmp_path: Path) -> None:
+    timed = SPOKEN["instruction"] | {"timed_instruction": SPOKEN["instruction"]["timed_instruction"][:1]}  # NaN equals nothing
+    dataset = load_split(spoken(tmp_path, [SPOKEN | {"instruction": timed}]), "x", Choice("guide"))
+    path = save_split(tmp_path / "again", dataset)
+    assert path.name == "x_guide.json.gz" and load_split(tmp_path / "again", "x", Choice("guide")) == dataset
+    assert "instruction_vocab" not in json.loads(gzip.decompress(path.read_bytes()))
+
+
+def test_languages_choose_episodes_and_unknown_ones_are_told_what_there_is(tmp_path: Path) -> None:
+    hindi = SPOKEN | {"episode_id": "18", "instruction": SPOKEN["instruction"] | {"language": "hi-IN"}}
+    spoken(tmp_path, [SPOKEN, hindi])
+    assert [e.episode_id for e in load_split(tmp_path, "x", Choice("guide", ("hi-IN", "te-IN"))).episodes] == ["18"]
+    with pytest.raises(ValueError, match="no episode in de-DE; its languages are en-IN, hi-IN"):
+        load_split(tmp_path, "x", Choice("guide", ("de-DE",)))
+
+
+def test_a_role_that_is_not_there_is_answered_with_the_one_that_is(tmp_path: Path) -> None:
+    spoken(tmp_path, [SPOKEN], "follower")
+    with pytest.raises(FileNotFoundError, match="choose --role follower"):
+        load_split(tmp_path, "x")
+    with pytest.raises(ValueError, match="allowed are guide and follower"):
+        Choice("leader")
+
+
+def test_bad_entries_are_faults_and_the_others_stay_usable(tmp_path: Path) -> None:
+    nan = EPISODE | {"episode_id": 3, "start_rotation": [0, math.nan, 0, 1]}
+    bad = [EPISODE | {"episode_id": "1"}, nan, 7, {k: v for k, v in EPISODE.items() if k != "episode_id"}, EPISODE | {"episode_id": 4}]
+    truth = {"1": {"actions": [0], "locations": [[0, 0, 0]]}, "4": {"actions": [0], "locations": []}}
+    dataset = load_usable(write(tmp_path, [EPISODE, *bad], truth), "x")
+    assert [episode.episode_id for episode in dataset.episodes] == ["1", "4"] and list(dataset.ground_truth) == ["1"]
+    assert [fault.episode_id for fault in dataset.faults] == ["1", "3", "#3", "#4"]
+    reasons = ["occurs twice", "unit quaternion", "expected an object, found int", "'episode_id' is missing"]
+    assert all(
+        f"x.json.gz, episode number {n}" in f.reason and r in f.reason
+        for n, f, r in zip((1, 2, 3, 4), dataset.faults, reasons, strict=True)
+    )
+    assert [fault.episode_id for fault in dataset.truth_faults] == ["4"] and "x_gt.json.gz" in dataset.truth_faults[0].reason

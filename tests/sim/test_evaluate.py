@@ -15,6 +15,7 @@ import pytest
 
 from sim.crew import EvaluationError, next_episode
 from sim.dataset import build_dataset
+from sim.decisions import Witness
 from sim.episodes import Dataset, Episode, load_split, save_split
 from sim.evaluate import EvalOptions, evaluate, spread
 from sim.houses.library import HouseLibrary, scene_name
@@ -81,6 +82,11 @@ def test_the_oracle_reaches_every_goal_and_leaves_all_files(oracle: Path) -> Non
     assert summary["episodes"] == len(results) == len(timings) == 6 and summary["SR"] == 100.0 and summary["non_finite"] == 0
     assert summary["config"]["success_distance_m"] == 3.0 and summary["policy"] == "oracle" and summary["split"] == "val_unseen"
     assert (oracle / "report.html").stat().st_size > 50_000 and len(list((oracle / "videos").glob("*.mp4"))) == 1
+    for result in results:
+        witness = Witness.load(oracle, result["episode_id"])
+        assert (
+            witness is not None and list(witness.expert) == [decision["action"] for decision in result["trace"]] and witness.sheet is None
+        )
 
 
 def test_lines_hold_what_the_contract_names_and_metrics_follow_from_them(oracle: Path, dataset: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from export.calibration import Calibration, Recording
 from export.exporter import export_bundle
 from sim.dataset import build_dataset
+from sim.decisions import MAX_TILES, Witness
 from sim.episodes import Episode
 from sim.evaluate import EvalOptions, evaluate
 from sim.results import Record, load_run
@@ -51,6 +52,10 @@ def test_decisions_have_probabilities_and_latencies_are_kept_apart(undisturbed: 
     assert 0 < summary["latency_ms"]["p50"] <= summary["latency_ms"]["p99"]
     assert sum(len(timing["latency_ms"]) for timing in timings) == len(decisions) and "_ms" not in " ".join(results[0])
     assert len(summary["config"]["bundle_sha256"]) == 64
+    for result in results:
+        witness = Witness.load(undisturbed, result["episode_id"])
+        assert witness is not None and witness.sheet is not None and len(witness.expert) == result["decisions"]
+        assert len(witness.shown) == min(MAX_TILES, result["decisions"]) and len(witness.timing_ms["language"]) == result["decisions"]
 
 
 def test_a_killed_server_is_started_again_and_no_episode_is_lost_or_counted_twice(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.metrics import dtw, episode_metrics, fast_dtw, locations_of
@@ -68,6 +68,7 @@ def _textbook_dtw(first: np.ndarray, second: np.ndarray) -> float:
     return float(table[-1, -1])
 
 
+@settings(deadline=None)
 @given(_POINTS, _POINTS)
 def test_dtw_is_the_textbooks_and_symmetric_and_below_the_fast_one(first: np.ndarray, second: np.ndarray) -> None:
     cost = dtw(first, second)

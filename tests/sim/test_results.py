@@ -64,6 +64,14 @@ def test_a_cut_last_line_is_dropped_and_the_rest_kept(tmp_path: Path) -> None:
     assert (tmp_path / RESULTS).read_bytes() == whole
 
 
+def test_half_files_of_killed_processes_are_gone_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "0001.mp4.77.part").write_bytes(b"half")
+    (tmp_path / "videos" / "0002.mp4").write_bytes(b"whole")
+    write(tmp_path, [1])
+    assert [path.name for path in (tmp_path / "videos").iterdir()] == ["0002.mp4"]
+
+
 def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
     write(tmp_path, [1, 2, 3])
     lines = (tmp_path / RESULTS).read_bytes().split(b"\n")
@@ -166,6 +174,10 @@ def test_numbers_that_are_not_finite_become_words_and_come_back() -> None:
 def test_clearing_removes_the_evaluation_and_nothing_else(tmp_path: Path) -> None:
     write(tmp_path, [1])
     (tmp_path / "mine.txt").write_text("keep")
+    for made in ("decisions/1.json", "frames/1.jpg", "frames/mine.txt"):
+        (tmp_path / made).parent.mkdir(exist_ok=True)
+        (tmp_path / made).write_text("x")
     clear_run(tmp_path)
     assert not (tmp_path / RESULTS).exists() and (tmp_path / "mine.txt").read_text() == "keep"
+    assert sorted(path.name for folder in ("decisions", "frames") for path in (tmp_path / folder).iterdir()) == ["mine.txt"]
     assert read_lines(tmp_path / RESULTS) == ([], 0)
