@@ -137,10 +137,10 @@ def fill_parts(model: NVILA, stored: dict[str, dict[str, StoredTensor]], folder:
     for part, module in modules.items():
         fill(module, stored[part], f"{folder}: {part}", dtype, optional.get(part, ()))
     model.llm.tie_weights()
-    _reset_buffers(model)
+    reset_buffers(model)
 
 
-def _reset_buffers(model: NVILA) -> None:
+def reset_buffers(model: NVILA) -> None:
     """Non-persistent buffers (rotary frequencies, position ids) are not in any file: compute them anew."""
     decoder: Any = model.llm.model
     decoder.rotary_emb = type(decoder.rotary_emb)(model.llm.config)
