@@ -89,7 +89,8 @@ class StageRun:
             parameter.data = parameter.data.clone()  # it may be mapped from the checkpoint's file
         if recipe.gradient_checkpointing:
             checkpoint_layers(self.model)
-        self.model.to(self.ranks.device)
+        if self.ranks.world == 1:
+            self.model.to(self.ranks.device)  # FSDP moves layer by layer, so that no GPU ever holds the whole
         self.step = TrainingStep(self.model, recipe.packing)
         shard(self.step, self.ranks, recipe.precision)
         self.optimizer = new_optimizer(self.model, recipe)

@@ -206,7 +206,9 @@ def test_the_five_stages_run_as_a_chain(tmp_path):
     save_tiny_checkpoint(tmp_path / "checkpoint")
     places = [f"checkpoint={tmp_path / 'checkpoint'}", f"data={write_data(tmp_path / 'data')}", "video_pool=2x1x1", "held_out=stage1"]
     said: list[str] = []
-    stages = load_stages("nvila-five-stages", [*places, *FAST, "steps=2", "save_every=9"])
+    stages = load_stages(
+        "nvila-five-stages", [*places, *FAST, "steps=2", "save_every=9", "precision=bfloat16", "gradient_checkpointing=true"]
+    )
     final = run_stages(stages, tmp_path / "out", said.append)
     assert final == tmp_path / "out" / "nvila-stage5" / "final"
     model = NVILA.from_pretrained(final)
