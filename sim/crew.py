@@ -127,7 +127,7 @@ class Crew:
 
     def _leave_out(self, episode_id: str, reason: str) -> None:
         self.left_out.append(Fault(episode_id, reason))
-        self._reporter.note(f"episode {episode_id} is left out: {reason}")
+        self._reporter.note(f"episode {episode_id} of {self._by_id[episode_id].scene_id} is left out: {reason}")
 
     def _finished(self, worker: Worker, message: Record) -> None:
         if message["type"] == "played":

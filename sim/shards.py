@@ -10,7 +10,22 @@ from pathlib import Path
 
 from sim.episodes import Episode
 from sim.report import build_report
-from sim.results import MAPS, RESULTS, SUMMARY, TIMINGS, VIDEOS, OutputError, Record, RunFolder, in_order, read_json, read_lines, stored_run
+from sim.results import (
+    DECISIONS,
+    FRAMES,
+    MAPS,
+    RESULTS,
+    SUMMARY,
+    TIMINGS,
+    VIDEOS,
+    OutputError,
+    Record,
+    RunFolder,
+    in_order,
+    read_json,
+    read_lines,
+    stored_run,
+)
 from sim.summary import header, summarise
 
 _NAMED = 10  # episodes that a message names before it says how many more there are
@@ -147,7 +162,7 @@ def _take(run: RunFolder, part: Part) -> None:
             run.add(result, timings[key])
         elif run.results[key] != result:
             raise OutputError(f"episode {key} in {run.out} differs from the one in {part.folder}; choose another folder to merge into")
-    for name in (VIDEOS, MAPS):
+    for name in (VIDEOS, MAPS, DECISIONS, FRAMES):
         for file in sorted((part.folder / name).glob("*.*")):
             if file.suffix != ".part":
                 (run.out / name).mkdir(exist_ok=True)

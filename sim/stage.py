@@ -115,8 +115,7 @@ class Stage:
         scenes = Path(setup.scenes) if setup.scenes else None
         task = task_of(self.agent) if setup.env == "house" else task_profile(setup.profile)
         self._worlds = self._exit.enter_context(closing(open_worlds(setup.env, task, Path(setup.dataset), scenes)))
-        config = loop_config(self.agent, SIMULATION, server_deadline_s=0.0)
-        self._loop_config = replace(config, max_primitives=min(config.max_primitives, task.max_steps))
+        self._max_steps = task.max_steps
         self._left: tuple[Action, tuple[Primitive, ...]] | None = None  # of an agent with a leaking queue
         self._client = self._exit.enter_context(Client(setup.address, silence_s=PATIENCE_S)) if setup.address else None
 
@@ -186,6 +185,11 @@ class Stage:
                 return ForwardPolicy(setup.stop_after)
         assert self._client is not None, "the engine policy has a server"
         return remote_policy(self.agent, self._client, PATIENCE_S, setup.seed)
+
+    @property
+    def _loop_config(self) -> LoopConfig:
+        config = loop_config(self.agent, SIMULATION, server_deadline_s=0.0)
+        return replace(config, max_primitives=min(config.max_primitives, self._max_steps))
 
     def _forced(self, episode: Episode, env: Env) -> ForcedStop | None:
         """The agent's rule for hopeless episodes, told the distance that only a simulator knows."""

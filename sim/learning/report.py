@@ -24,8 +24,8 @@ def write_report(path: Path, summary: Record) -> None:
         "Samples": (summary["samples"], "decisions after balancing"),
     }
     cards = "".join(card(name, f"{value:,}", note) for name, (value, note) in figures.items())
-    series = [("before balancing", shares(summary["before"])), ("after", shares(summary["after"]))]
-    legend = "".join(f'<li><i class="s{index}"></i>{name}</li>' for index, (name, _) in enumerate(series))
+    series = [("before balancing", "s0", shares(summary["before"])), ("after", "s1", shares(summary["after"]))]
+    legend = "".join(f'<li><i class="s{index}"></i>{name}</li>' for index, (name, _, _) in enumerate(series))
     chart = svg.grouped_bars("Answers before and after balancing", LABELS, series) + f'<ul class="legend">{legend}</ul>'
     rows = "".join(
         f"<tr><td>{escape(label)}</td><td>{before:,}</td><td>{after:,}</td></tr>"

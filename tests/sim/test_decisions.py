@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from agents.events import Decided
+from agents.protocols import Frame
 from nvila_edge.navigation.actions import ACTIONS, Action, Stop, Turn
 from nvila_edge.navigation.decision import Decision
 from sim.decisions import MAX_TILES, DecisionLog, Witness, spread_over
@@ -20,7 +21,7 @@ def log_of(count: int, actions: list[Action | None] | None = None, shape: tuple[
     """A log of so many decisions; frame n is grey level n % 250."""
     log = DecisionLog(lambda pose, turning: (ACTIONS[1], ACTIONS[4], ACTIONS[7])[turning], looks=True)
     for n in range(count):
-        log.captured(np.full((*shape, 3), n % 250, np.uint8))
+        log.captured(Frame(0, np.full((*shape, 3), n % 250, np.uint8), 0.0))
         action = actions[n] if actions else ACTIONS[3]
         log.decided(
             Decided(n, n, Decision(action, "", 1.0, timing_ms={"vision": 2.0, f"odd{n % 2}": 1.0}), 5.0), Pose((0.0, 0.0, 0.0), 0.1 * n)
@@ -51,7 +52,13 @@ def test_long_episodes_keep_a_bounded_number_of_frames(tmp_path: Path) -> None:
     log = DecisionLog(None, looks=True)
     for n in range(MAX_TILES):
         # smooth noise: about what a furnished room is to a JPEG
-        log.captured(np.asarray(Image.fromarray(rng.integers(0, 255, (28, 28, 3), np.uint8)).resize((224, 224), Image.Resampling.BICUBIC)))
+        log.captured(
+            Frame(
+                0,
+                np.asarray(Image.fromarray(rng.integers(0, 255, (28, 28, 3), np.uint8)).resize((224, 224), Image.Resampling.BICUBIC)),
+                0.0,
+            )
+        )
         log.decided(Decided(n, n, Decision(None, "", 0.0), 1.0), Pose((0.0, 0.0, 0.0), 0.0))
     log.save(tmp_path, "1")
     assert 20_000 < (tmp_path / "frames" / "1.jpg").stat().st_size < 200_000
@@ -59,7 +66,7 @@ def test_long_episodes_keep_a_bounded_number_of_frames(tmp_path: Path) -> None:
 
 def test_a_policy_that_does_not_look_leaves_no_frames(tmp_path: Path) -> None:
     log = DecisionLog(None, looks=False)
-    log.captured(np.zeros((8, 8, 3), np.uint8))
+    log.captured(Frame(0, np.zeros((8, 8, 3), np.uint8), 0.0))
     log.decided(Decided(0, 0, Decision(Stop(), "", 1.0), 1.0), Pose((0.0, 0.0, 0.0), 0.0))
     log.save(tmp_path, "1")
     witness = Witness.load(tmp_path, "1")

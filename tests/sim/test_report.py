@@ -16,6 +16,7 @@ import pytest
 from scipy import stats
 
 from agents.events import Decided
+from agents.protocols import Frame
 from nvila_edge.navigation.actions import ACTIONS
 from nvila_edge.navigation.decision import Decision
 from sim.decisions import DecisionLog
@@ -71,7 +72,7 @@ def witnessed(out: Path, episode_id: str) -> None:
     """Frames and expert's answers of the three decisions of `result`: the expert says ahead 75 throughout."""
     log = DecisionLog(lambda pose, turning: ACTIONS[3], looks=True)
     for n, action in enumerate((ACTIONS[3], None, ACTIONS[0])):
-        log.captured(np.full((64, 64, 3), 80 * n, np.uint8))
+        log.captured(Frame(0, np.full((64, 64, 3), 80 * n, np.uint8), 0.0))
         log.decided(Decided(n, n, Decision(action, "x", 0.5, timing_ms={"language": 10.0 + n}), 20.0), Pose((0.0, 0.0, 0.0), 0.5))
     log.save(out, episode_id)
 
