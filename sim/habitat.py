@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from agents.protocols import Frame, Motion
+from nvila_edge.gpu import gpus
 from nvila_edge.navigation.actions import Primitive
 from sim.env import triple
 from sim.geometry import Pose, yaw_of
 from sim.task_profiles import TaskProfile
 
 _CAMERA = "rgb"
+_ANY_DEVICE = -1  # 0 is "CUDA device 0" to Habitat, which ends the process where EGL has only a software device
 _ACTS = {Primitive.FORWARD: "move_forward", Primitive.LEFT: "turn_left", Primitive.RIGHT: "turn_right"}
 FOLLOWER_RADIUS_M = 0.25  # the follower of VLN-CE's ground truth stops within one step of the goal
 
@@ -51,6 +53,7 @@ def configuration(habitat: Any, profile: TaskProfile, scene: Path) -> Any:
     backend.allow_sliding = profile.sliding
     backend.enable_physics = False
     backend.load_semantic_mesh = False
+    backend.gpu_device_id = 0 if gpus() else _ANY_DEVICE
     camera = habitat.CameraSensorSpec()
     camera.uuid = _CAMERA
     camera.sensor_type = habitat.SensorType.COLOR
