@@ -14,7 +14,7 @@ import numpy as np
 
 from agents.events import Captured, Decided, Ended, Executed, ServerLost
 from agents.guard import SIMULATION
-from agents.loop import Loop
+from agents.loop import Loop, LoopConfig
 from agents.policy import Policy
 from agents.profiles import ForcedStop, loop_config, remote_policy
 from nvila_edge.navigation.actions import Action, Primitive
