@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,11 +63,36 @@ def beside(pose: Pose) -> Pose:
     return Pose((x - NOISE_M * math.cos(pose.yaw_rad), y, z + NOISE_M * math.sin(pose.yaw_rad)), pose.yaw_rad)
 
 
-def compare(engine: Engine, episode: Episode, navmesh: NavMesh, renderer: Renderer, env: HabitatEnv) -> Iterator[Seen]:
+@dataclass(frozen=True)
+class View:
+    """A pose, what the expert does there, and our renderer's frames: uint8 [H, W, 3] by camera."""
+
+    pose: Pose
+    action: Action
+    frames: dict[str, np.ndarray]
+
+
+def our_views(episodes: Sequence[Episode]) -> list[list[View]]:
+    """Every episode's views. All are drawn before Habitat is opened: two OpenGL contexts in one process take each other's place."""
+    library, found = HouseLibrary(1), []
+    with closing(Renderer()) as renderer:
+        for episode in episodes:
+            house, navmesh = library[scene_name(episode.scene_id)]
+            renderer.show(house)
+            found.append(
+                [
+                    View(pose, action, {"ours": renderer.rgb(pose), "noise": renderer.rgb(beside(pose))})
+                    for pose, action in decision_poses(navmesh, episode)
+                ]
+            )
+    return found
+
+
+def compare(engine: Engine, instruction: str, views: Sequence[View], env: HabitatEnv) -> Iterator[Seen]:
     """The expert's way through both cameras."""
-    sessions: dict[str, Session] = {camera: engine.session(episode.instruction) for camera in CAMERAS}
-    for pose, action in decision_poses(navmesh, episode):
-        frames = {"ours": renderer.rgb(pose), "habitat": env.view(pose), "noise": renderer.rgb(beside(pose))}
+    sessions: dict[str, Session] = {camera: engine.session(instruction) for camera in CAMERAS}
+    for view in views:
+        frames, action = view.frames | {"habitat": env.view(view.pose)}, view.action
         decisions = {
             camera: session.replay(engine.encode(decode_jpeg(encode_jpeg(frames[camera]))[None]), action)
             for camera, session in sessions.items()
@@ -103,15 +128,13 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, default=BUNDLE)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    engine, library, seen = load_bundle(options.bundle), HouseLibrary(1), []
-    with ExitStack() as stack:
-        renderer = stack.enter_context(closing(Renderer()))
-        simulator = stack.enter_context(closing(HabitatSim(task_profile(DEFAULT))))
-        for episode in spread(load_split(options.dataset, options.split).episodes, options.episodes):
-            house, navmesh = library[scene_name(episode.scene_id)]
-            renderer.show(house)
+    episodes = spread(load_split(options.dataset, options.split).episodes, options.episodes)
+    engine, seen = load_bundle(options.bundle), []
+    views = our_views(episodes)
+    with closing(HabitatSim(task_profile(DEFAULT))) as simulator:
+        for episode, seen_by_us in zip(episodes, views, strict=True):
             env = HabitatEnv(simulator, find_scene(episode.scene_id, options.dataset, None))
-            seen += compare(engine, episode, navmesh, renderer, env)
+            seen += compare(engine, episode.instruction, seen_by_us, env)
     text = json.dumps(figures(seen), indent=1)
     print(text)
     if options.out is not None:
