@@ -29,9 +29,15 @@ class ChatTemplate:
     strips: bool
     begins: str = ""
 
-    def text(self, user_text: str) -> str:
-        """One user turn and the generation prompt."""
-        return self.opening + (user_text.strip() if self.strips else user_text) + self.closing
+    def text(self, user_text: str, system: str | None = None) -> str:
+        """One user turn and the generation prompt; `system` instead of the published system prompt, which is what checkpoints were trained with."""
+        opening = self.opening if system is None else self.opening.replace(self.system, system)
+        return opening + (user_text.strip() if self.strips else user_text) + self.closing
+
+    @property
+    def system(self) -> str:
+        """The published system prompt within the opening."""
+        return next(prompt for prompt in (LLAMA_SYSTEM_PROMPT, SYSTEM_PROMPT) if prompt in self.opening)
 
 
 TEMPLATES = {
@@ -97,9 +103,9 @@ class ChatTokenizer:
         """Text of ids, special tokens left out."""
         return self.tokenizer.decode(ids, skip_special_tokens=True)
 
-    def prompt(self, user_text: str) -> list[Chunk]:
-        """One user turn and the generation prompt, cut at media marks; every chunk is tokenised by itself."""
-        pieces = [piece for piece in _MARKS.split(self.template.text(user_text)) if piece]
+    def prompt(self, user_text: str, system: str | None = None) -> list[Chunk]:
+        """One user turn and the generation prompt, cut at media marks; every chunk is tokenised by itself. `system`: see ChatTemplate.text."""
+        pieces = [piece for piece in _MARKS.split(self.template.text(user_text, system)) if piece]
         chunks = [Chunk(media=piece) if _MARKS.fullmatch(piece) else Chunk(ids=tuple(self.encode(piece))) for piece in pieces]
         return [Chunk(ids=(*self._begin(), *chunks[0].ids)), *chunks[1:]]
 

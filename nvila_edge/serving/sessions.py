@@ -44,6 +44,9 @@ class ServedEngine(Protocol):
         ...
 
 
+_STAMPS = 256  # of a session: four times the largest window
+
+
 @dataclass(frozen=True)
 class SessionLimits:
     """Bounds: sessions at a time, seconds without a message until one may be dropped, bytes of frame tokens per session."""
@@ -82,7 +85,8 @@ class TokenCache:
 
 @dataclass
 class SessionState:
-    """What the server knows of one session: `past` is what `engine_session` has seen, `answered` the last answer and its key."""
+    """What the server knows of one session: `past` is what `engine_session` has seen, `answered` the last answer and its key, `captured_s` the client's
+    stamps of the newest frames, `vision_s` what encoding took since the last decision."""
 
     name: str
     tokens: TokenCache
@@ -91,6 +95,16 @@ class SessionState:
     engine_session: Session | None = None
     past: list[tuple[int, int]] = field(default_factory=list)
     answered: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+    captured_s: OrderedDict[int, float] = field(default_factory=OrderedDict)
+    vision_s: float = 0.0
+
+    def stamp(self, frame_id: int, captured_s: float | None) -> None:
+        """Note when a frame was captured, by the client's clock. For the I/O thread; others only look up."""
+        if captured_s is None:
+            return
+        self.captured_s[frame_id] = captured_s
+        while len(self.captured_s) > _STAMPS:
+            self.captured_s.popitem(last=False)
 
     def restart(self, engine: ServedEngine, instruction: str) -> None:
         """Begin again with nothing seen; tokens stay. Raises WireError "instruction" for one that the engine refuses."""
@@ -173,6 +187,8 @@ def answer(engine: ServedEngine, state: SessionState, request: Decide, frames: F
 
     A repeated request gets the kept answer. `stream`: when the request's past is not what the session has seen, it is rebuilt by replaying
     the past, as far as the frames are here; progress is kept between requests. Raises WireError, DeadlinePassed, or what the engine raises.
+    timing_ms: what this request waited for (`rebuild` of the past, `encode` of frames that were not encoded on arrival, `decide`), within `decide` the
+    engine's own `prefill` and `decode`, and `vision`, all encoding since the last decision, also that which nobody waited for.
     """
     key = (request.instruction, request.n, request.frames, request.past, request.blocked, request.max_new_tokens)
     if state.answered is not None and state.answered[0] == key:
@@ -190,7 +206,10 @@ def answer(engine: ServedEngine, state: SessionState, request: Decide, frames: F
     decision = _decide(state, request, window, keeps_past=engine.profile.name == "stream")
     fields = decision_fields(decision)
     spent = {"rebuild": rebuilt_s - started_s, "encode": encoded_s - rebuilt_s, "decide": time.perf_counter() - encoded_s}
-    fields["timing_ms"] |= {name: 1000 * seconds for name, seconds in spent.items()}
+    spent["vision"], state.vision_s = state.vision_s, 0.0
+    fields["timing_ms"] = {"prefill": 0.0, "decode": 0.0} | fields["timing_ms"] | {name: 1000 * taken for name, taken in spent.items()}
+    captured_s = state.captured_s.get(request.frames[-1])
+    fields |= {} if captured_s is None else {"captured_s": captured_s}
     state.answered = (key, fields)
     return "decision", fields
 
