@@ -54,7 +54,7 @@ class Server:
         checked_bind(bind, keys is not None)
         self._engine, self._limits = engine, limits or ServerLimits()
         self._work, self.metrics = Work(), Metrics()
-        self._sessions = Sessions(self._limits.sessions, dropped=self._work.forget)
+        self._sessions = Sessions(self._limits.sessions, self._work.forget, self._hung_up)
         self._boot = uuid.uuid4().hex
         self._stopping = threading.Event()
         self._worker = threading.Thread(target=self._infer, name="inference", daemon=True)
@@ -68,7 +68,14 @@ class Server:
         self.address = self._bind(bind)
 
     def _bind(self, bind: str) -> str:
-        options = {zmq.LINGER: 200, zmq.IPV6: int("[" in bind), zmq.MAXMSGSIZE: _HARD_MESSAGE_BYTES, zmq.RCVHWM: 256, zmq.SNDHWM: 256}
+        options = {
+            zmq.LINGER: 200,
+            zmq.IPV6: int("[" in bind),
+            zmq.MAXMSGSIZE: _HARD_MESSAGE_BYTES,
+            zmq.RCVHWM: 256,
+            zmq.SNDHWM: 256,
+            zmq.ROUTER_MANDATORY: 1,
+        }
         for option, value in options.items():
             self._router.setsockopt(option, value)
         try:
@@ -202,8 +209,16 @@ class Server:
         try:
             self._router.send_multipart([client, reply], zmq.NOBLOCK)
             self.metrics.count("sent_bytes_total", len(reply))
-        except zmq.ZMQError as error:  # a client that does not read its replies
-            _LOG.warning("reply dropped: %s", error)
+        except zmq.ZMQError as error:  # a client that is gone, or does not read its replies
+            _LOG.info("reply dropped: %s", error)
+
+    def _hung_up(self, client: bytes) -> bool:
+        """Whether that connection has ended: messages to it are refused (ROUTER_MANDATORY). Clients pass over the type of this one."""
+        try:
+            self._router.send_multipart([client, wire.pack("probe", None)], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            return error.errno == zmq.EHOSTUNREACH
+        return False
 
     def _handle(self, client: bytes, parts: list[bytes]) -> None:
         try:
@@ -218,20 +233,20 @@ class Server:
             case wire.Hello():
                 self._send(client, wire.pack("info", request.id, **self.info()))
             case wire.Ping():
-                self._sessions.touch(request.session)
+                self._sessions.touch(request.session, client)
                 self._send(client, wire.pack("pong", request.id, boot=self._boot, draining=self._stopping.is_set()))
             case wire.Bye():
                 self._sessions.drop(request.session)
             case wire.PutFrame():
                 jpeg_size(request.jpeg)
-                state = self._sessions.open(request.session)
+                state = self._sessions.open(request.session, client)
                 state.stamp(request.frame_id, request.captured_s)
                 if request.frame_id not in state.tokens:
                     self._work.put_frame(state, request.frame_id, Waiting(client, request.id, request.jpeg))
             case wire.Decide():
                 if self._stopping.is_set():
                     raise ServingError("draining", "the server is shutting down", "ask again when it is back")
-                replaced = self._work.put_decision(client, self._sessions.open(request.session), request)
+                replaced = self._work.put_decision(client, self._sessions.open(request.session, client), request)
                 if replaced is not None:
                     self._send(replaced.client, self._error(superseded(replaced.request), replaced.request.id, request.session))
 

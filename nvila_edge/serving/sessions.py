@@ -49,9 +49,10 @@ _STAMPS = 256  # of a session: four times the largest window
 
 @dataclass(frozen=True)
 class SessionLimits:
-    """Bounds: sessions at a time, seconds without a message until one may be dropped, bytes of frame tokens per session."""
+    """Bounds: sessions at a time, and of one connection; seconds without a message until one may be dropped, bytes of frame tokens per session."""
 
     sessions: int = 16
+    per_client: int = 4  # ours have one at a time; a flood of names then takes no more places than these
     idle_s: float = 600.0
     evict_after_s: float = 5.0  # when all places are taken, the longest silent session makes room after this time (clients ping at 10 Hz)
     token_bytes: int = 64 * 1024 * 1024
@@ -91,6 +92,7 @@ class SessionState:
     name: str
     tokens: TokenCache
     used_s: float
+    client: bytes = b""
     instruction: str = ""
     engine_session: Session | None = None
     past: list[tuple[int, int]] = field(default_factory=list)
@@ -126,10 +128,11 @@ class SessionState:
 
 
 class Sessions:
-    """All sessions of a server, by name. For the I/O thread alone. `dropped` is called with the name of every session that ends."""
+    """All sessions of a server, by name. For the I/O thread alone. `dropped` is called with the name of every session that ends; `gone` tells whether
+    a connection has ended."""
 
-    def __init__(self, limits: SessionLimits, dropped: Callable[[str], None]) -> None:
-        self._limits, self._dropped = limits, dropped
+    def __init__(self, limits: SessionLimits, dropped: Callable[[str], None], gone: Callable[[bytes], bool] = lambda _: False) -> None:
+        self._limits, self._dropped, self._gone = limits, dropped, gone
         self._states: dict[str, SessionState] = {}
 
     def __len__(self) -> int:
@@ -138,21 +141,30 @@ class Sessions:
     def __iter__(self) -> Iterator[SessionState]:
         return iter(list(self._states.values()))
 
-    def touch(self, name: str) -> None:
-        """Note a sign of life."""
+    def touch(self, name: str, client: bytes = b"") -> None:
+        """Note a sign of life, from the connection `client`."""
         if name in self._states:
-            self._states[name].used_s = time.monotonic()
+            self._states[name].used_s, self._states[name].client = time.monotonic(), client
 
-    def open(self, name: str) -> SessionState:
-        """The session of that name, made when new. Raises WireError "busy" when all places are taken by active sessions."""
+    def open(self, name: str, client: bytes = b"") -> SessionState:
+        """The session of that name, made when new; it belongs to the connection `client`, whose longest silent one makes room when it has too many.
+        Raises WireError "busy" when all places are taken by active sessions."""
         if name not in self._states:
-            self._make_room()
-            self._states[name] = SessionState(name, TokenCache(self._limits.token_bytes), time.monotonic())
-        self.touch(name)
+            own = [state for state in self._states.values() if state.client == client]
+            if len(own) >= self._limits.per_client:
+                self.drop(min(own, key=lambda state: state.used_s).name)
+            self._make_room(client)
+            self._states[name] = SessionState(name, TokenCache(self._limits.token_bytes), time.monotonic(), client)
+        self.touch(name, client)
         return self._states[name]
 
-    def _make_room(self) -> None:
+    def _make_room(self, client: bytes) -> None:
         if len(self._states) < self._limits.sessions:
+            return
+        orphans = [state.name for state in self._states.values() if state.client != client and self._gone(state.client)]
+        for name in orphans:
+            self.drop(name)
+        if orphans:
             return
         oldest = min(self._states.values(), key=lambda state: state.used_s)
         if time.monotonic() - oldest.used_s < self._limits.evict_after_s:

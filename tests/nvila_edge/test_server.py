@@ -271,6 +271,33 @@ def test_sessions_that_come_and_go_leave_nothing_behind(raw: Raw, server: Server
     assert raw.hear()["type"] == "decision"
 
 
+def test_a_flood_of_sessions_of_one_client_leaves_places_for_others() -> None:
+    dropped: list[str] = []
+    sessions = Sessions(SessionLimits(sessions=6, per_client=4), dropped.append)
+    sessions.open("robot", b"robot")
+    for index in range(50):
+        sessions.open(f"flood {index}", b"hostile")
+    assert {state.name for state in sessions} == {"robot", *(f"flood {index}" for index in range(46, 50))}
+    assert dropped == [f"flood {index}" for index in range(46)]
+    sessions.open("flood 46", b"hostile")
+    sessions.open("another robot", b"another")
+    assert len(sessions) == 6
+
+
+def test_sessions_whose_connection_ended_make_room_at_once(raw: Raw, server: Server) -> None:
+    address = raw.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+    for name in ("dead a", "dead b", "dead c"):
+        dead = Raw(address)
+        dead.frame(1, name)
+        assert dead.ask(wire.pack("ping", 1, name))["type"] == "pong"
+        dead.close()
+    deadline_s = time.monotonic() + 3
+    while (reply := raw.decide([1], [], session="alive"))["type"] == "error" and time.monotonic() < deadline_s:
+        time.sleep(0.01)  # the server has yet to hear of the end
+    assert reply["type"] == "missing", reply
+    assert {state.name for state in server._sessions} == {"alive"}  # noqa: SLF001
+
+
 def waiting(nbytes: int) -> Waiting:
     return Waiting(b"c", 1, bytes(nbytes))
 
