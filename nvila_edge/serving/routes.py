@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +20,7 @@ from nvila_edge.serving.server import Server
 from nvila_edge.serving.talk import Answer, Talker
 
 MAX_CHATS = 8  # at a time: what each holds in memory is bounded, so all of them are
+_LOG = logging.getLogger(__name__)
 _EVENTS = "text/event-stream; charset=utf-8"
 _GREEDY = {"X-Nvila-Edge-Sampling": "greedy"}  # whatever temperature was asked for
 
@@ -126,19 +129,23 @@ class _Chat:
         return usage_json(answer.prompt_tokens, answer.completion_tokens)
 
 
-class _api_errors:  # noqa: N801  a context manager, written like a function
-    """What talking raises, as ApiError."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, DeadlinePassed):
-            raise ApiError(503, f"{error.message}; {error.mend}", "timeout") from error
-        if isinstance(error, ServingError):
-            status = 400 if error.code == "context_length_exceeded" else 503
-            raise ApiError(status, f"{error.message}; {error.mend}", error.code, "messages" if status == 400 else None) from error
-        if isinstance(error, ValueError):
-            raise ApiError(400, str(error), param="messages") from error
+@contextmanager
+def _api_errors() -> Iterator[None]:
+    """What talking raises, as ApiError; a client that hung up stays a ConnectionError."""
+    try:
+        yield
+    except (ApiError, ConnectionError):
+        raise
+    except DeadlinePassed as error:
+        raise ApiError(503, f"{error.message}; {error.mend}", "timeout") from error
+    except ServingError as error:
+        status = 400 if error.code == "context_length_exceeded" else 503
+        raise ApiError(status, f"{error.message}; {error.mend}", error.code, "messages" if status == 400 else None) from error
+    except ValueError as error:
+        raise ApiError(400, str(error), param="messages") from error
+    except Exception as error:  # whatever an engine raises, the server stays up
+        _LOG.error("a chat failed", exc_info=error)
+        raise ApiError(500, f"the model failed: {type(error).__name__}; see the server's log", "engine") from error
 
 
 def _chained(first: Any, rest: Iterator[Any]) -> Iterator[Any]:

@@ -63,7 +63,7 @@ def test_routes_are_answered_and_what_a_route_raises_is_told_without_its_insides
 
 @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Host": ""}])
 def test_pages_of_other_sites_get_nothing(served: HttpServer, headers: dict[str, str]) -> None:
-    assert ask(served, **headers)[0] == 403
+    assert ask(served, "GET", "/", None, **headers)[0] == 403
     assert ask(served, Host="localhost:1", Origin="http://127.0.0.1:3000")[0] == 200
 
 

@@ -22,7 +22,10 @@ from nvila_edge.chat import open_video
 from nvila_edge.engines import Engine, load_bundle
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.episode import RemoteEpisode
+from nvila_edge.serving.http import Call
+from nvila_edge.serving.metrics import Metrics
 from nvila_edge.serving.process import ServerProcess, start_server
+from nvila_edge.serving.routes import MAX_CHATS, ChatRoutes
 from nvila_edge.serving.server import Server
 from nvila_edge.serving.talk import Question, Talker
 from tests.parrot import parrot, window_bundle
@@ -221,6 +224,48 @@ def test_models_health_and_metrics_tell_of_what_happened(parrot_server: ServerPr
     assert new['nvila_edge_stage_seconds_bucket{stage="answer",le="+Inf"}'] == new['nvila_edge_stage_seconds_count{stage="prefill"}'] == 1
     assert new["nvila_edge_received_bytes_total"] > 1000 and new["nvila_edge_sent_bytes_total"] > 100
     assert 20e6 < after["nvila_edge_resident_memory_bytes"] < 4e9 and after["nvila_edge_uptime_seconds"] > 0
+
+
+def chat_route(engine: Engine, run: Any) -> Any:
+    return ChatRoutes(Talker(engine, run), "m", Metrics()).routes()["POST /v1/chat/completions"]
+
+
+def call(**more: Any) -> Call:
+    return Call("POST", "/v1/chat/completions", json.dumps({"messages": [USER], "max_tokens": 4, **more}).encode(), lambda: False)
+
+
+def test_a_model_that_fails_is_told_as_an_error_before_and_within_a_stream(engine: Engine) -> None:
+    steps = iter(range(2, -10, -1))
+
+    def failing(work: Any, timeout_s: float) -> Any:
+        return 1 // 0 if next(steps) <= 0 else work()
+
+    reply = chat_route(engine, failing)(call(stream=True))
+    assert reply.status == 200
+    *_, last = reply.body
+    assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "engine"
+    reply = chat_route(engine, failing)(call())
+    assert reply.status == 500 and b"ZeroDivisionError" in reply.body
+
+
+def test_chats_are_bounded_and_their_places_come_back(engine: Engine) -> None:
+    go_on = threading.Event()
+    route = chat_route(engine, lambda work, timeout_s: (go_on.wait(20), work())[1])
+    replies: list[Any] = []
+    chats = [threading.Thread(target=lambda: replies.append(route(call()))) for _ in range(MAX_CHATS)]
+    for chat in chats:
+        chat.start()
+    deadline_s = time.monotonic() + 5
+    while (refused := route(call(messages=[]))).status != 429 and time.monotonic() < deadline_s:
+        refused.done()
+    assert refused.status == 429 and refused.headers["Retry-After"] == "1"
+    go_on.set()
+    for chat in chats:
+        chat.join(20)
+    assert [reply.status for reply in replies] == [200] * MAX_CHATS
+    assert route(call()).status == 429, "a place is given back when the answer was sent"
+    replies[0].done()
+    assert route(call()).status == 200
 
 
 def test_a_robot_waits_for_one_step_of_a_chat_at_most(engine: Engine) -> None:
