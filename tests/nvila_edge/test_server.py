@@ -108,6 +108,17 @@ def test_frames_then_decide_is_a_decision_with_ten_candidates(raw: Raw, engine: 
     assert engine.encoded == 1, "a frame is encoded once"
 
 
+def test_the_newest_frames_own_stamp_comes_back_with_the_decision(raw: Raw) -> None:
+    for frame_id, captured_s in ((1, -3.5), (2, 1e9)):
+        raw.say(wire.pack("frame", frame_id, "s", frame_id=frame_id, captured_s=captured_s), jpeg(frame_id))
+    first = raw.decide([1], [], n=0)
+    assert first["captured_s"] == -3.5, "whatever the client's clock says, also after a jump"
+    reply = raw.decide([2], [(1, index(first))], n=1)
+    assert reply["captured_s"] == 1e9 and {"queue", "vision", "prefill", "decode"} <= reply["timing_ms"].keys()
+    raw.frame(3)
+    assert "captured_s" not in raw.decide([3], [(1, index(first)), (2, index(reply))], n=2), "an older client gives none"
+
+
 def test_a_frame_is_encoded_on_arrival(raw: Raw, engine: PixelEngine) -> None:
     raw.frame(1)
     deadline_s = time.monotonic() + 3
