@@ -12,6 +12,7 @@ Every header is a map with "v" (protocol version), "type", "id" (request id, ech
 | bye | | none |
 
 `decide` answers within the grammar, `say` with whatever text the model has, for the client to read. A server from before `say` calls it malformed.
+A client may also get a "probe" that it did not ask for, with which a full server finds out whether it is still connected: pass over it.
 An error has code, message and mend; id, session and frame_id are those of the message that it answers, as far as they could be read.
 A decision has timing_ms: queue, vision, prefill, decode (see sessions.answer) and captured_s, the client's own stamp of the newest frame decided on, when
 it gave one: the server's clock is never compared with the client's. Fields with a question mark may be left out, unknown ones are passed over.
