@@ -73,7 +73,7 @@ class RemotePolicy:
         self._newest = frame
         prompt = self._agent.prompt if self._profile is None else self._profile.name
         if prompt and (prompt != "stream" or self._left == 0):
-            self._open(prompt).send(frame.frame_id, frame.rgb)
+            self._open(prompt).send(frame.frame_id, frame.rgb, frame.captured_s)
 
     def executed(self, action: Action, primitive: Primitive, motion: Motion) -> None:
         """The newest frame becomes history; with the first primitive of an action, its decision becomes part of the past."""
@@ -95,7 +95,7 @@ class RemotePolicy:
             self._profile = profile(info.profile, info.window)
         episode = self._open(self._profile.name)
         if not episode.keeps(self._newest.frame_id):
-            episode.send(self._newest.frame_id, self._newest.rgb)
+            episode.send(self._newest.frame_id, self._newest.rgb, self._newest.captured_s)
         left_s = self._deadline_s - (time.monotonic() - started_s)
         decision = self._answer(episode, frames_for_decision(self._profile, self._history), left_s)
         self._begun, self._left = False, 0 if decision.action is None else len(primitives(decision.action))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import BinaryIO, Protocol, TextIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -133,11 +133,16 @@ def open_image(path: Path) -> Image.Image:
     if not path.is_file():
         hint = "it is a folder: give its files, or the folder with --video" if path.is_dir() else "no file is there"
         raise ValueError(f"image {path} cannot be read: {hint}")
+    return read_image(path, str(path))
+
+
+def read_image(source: Path | BinaryIO, name: str) -> Image.Image:
+    """An RGB still, upright. Raises ValueError with its name when it can't be read as one."""
     try:
-        with Image.open(path) as opened:
+        with Image.open(source) as opened:
             return rgb_image(ImageOps.exif_transpose(opened) if opened.getexif().get(_ORIENTATION, 1) > 1 else opened)
     except _UNREADABLE as error:
-        raise ValueError(f"image {path} cannot be read: {error}; expected a picture such as JPEG or PNG") from error
+        raise ValueError(f"image {name} cannot be read: {error}; expected a picture such as JPEG or PNG") from error
 
 
 def open_video(path: Path, frames: int, fps: float) -> list[Image.Image]:

@@ -13,6 +13,7 @@ from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK
 
 if TYPE_CHECKING:
     from nvila_edge.engines.engine import Engine
+    from nvila_edge.engines.inputs import Inputs
 
 Pictures = Iterable[np.ndarray | Image.Image]  # PIL images, or uint8 [H, W, 3] RGB arrays; also one array [N, H, W, 3]
 
@@ -24,9 +25,9 @@ def _arrays(pictures: Pictures | None) -> list[np.ndarray]:
     ]
 
 
-def fuse_prompt(engine: Engine, prompt: str, images: Pictures | None, video: Pictures | None) -> np.ndarray:
-    """The fused sequence [T, H] of one user turn and the generation prompt. Raises ValueError when marks and media do not match, or for a
-    picture that is neither a PIL image nor uint8 [H, W, 3]."""
+def fuse_prompt(engine: Inputs, prompt: str, images: Pictures | None, video: Pictures | None, system: str | None = None) -> np.ndarray:
+    """The fused sequence [T, H] of one user turn and the generation prompt; `system` instead of the template's own system prompt. Raises ValueError when
+    marks and media do not match, or for a picture that is neither a PIL image nor uint8 [H, W, 3]."""
     images, video = _arrays(images), _arrays(video)
     marks = prompt.count(IMAGE_MARK), prompt.count(VIDEO_MARK)
     if marks != (len(images), 1 if video else 0):
@@ -34,7 +35,7 @@ def fuse_prompt(engine: Engine, prompt: str, images: Pictures | None, video: Pic
             f"the prompt has {marks[0]} {IMAGE_MARK} and {marks[1]} {VIDEO_MARK} marks but {len(images)} images and "
             f"{1 if video else 0} videos were given; write one mark for each"
         )
-    chunks = engine.tokenizer.prompt(engine.media.marks(prompt, images))
+    chunks = engine.tokenizer.prompt(engine.media.marks(prompt, images), system)
     blocks = iter(engine.media.image_blocks(images) if images else ())
     return engine.fuse(chunks, blocks, engine.media.video_block(video) if video else None)
 
@@ -47,4 +48,4 @@ def generate(
     max_new_tokens: int = 64,
 ) -> str:
     """The greedy answer, until the end of turn or `max_new_tokens`. Raises ValueError for fewer than one token; media as `fuse_prompt`."""
-    return continued(engine, fuse_prompt(engine, prompt, images, video), max_new_tokens)[0]
+    return continued(engine, fuse_prompt(engine, prompt, images, video), max_new_tokens).text

@@ -27,6 +27,10 @@ class Inputs:
         self._embedding = embedding
         self.newline = self.embed([tokenizer.newline])
 
+    def encoding_with(self, encoder: VisionEncoder) -> Inputs:
+        """The same model's inputs, with another way to its vision tower."""
+        return Inputs(self.spec, self.tokenizer, self._embedding, encoder)
+
     def encode(self, frames: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """uint8 RGB [N, H, W, 3] (or N arrays of any sizes) -> float32 [N, tokens, hidden], one tile a frame, without what stands around an image. Raises
         ValueError for other arrays.

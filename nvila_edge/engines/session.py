@@ -66,7 +66,8 @@ def checked_tokens(engine: Engine, tokens: np.ndarray, most: int) -> np.ndarray:
 
 
 def _decision(probabilities: np.ndarray, chosen: int, started_s: float) -> Decision:
-    timing = {"language": (time.perf_counter() - started_s) * 1000}
+    language_ms = (time.perf_counter() - started_s) * 1000
+    timing = {"language": language_ms, "prefill": language_ms, "decode": 0.0}  # the answers are read in the pass that prefills
     return Decision(ACTIONS[chosen], SENTENCES[chosen], float(probabilities[chosen]), tuple(float(p) for p in probabilities), timing)
 
 
@@ -223,9 +224,9 @@ class WindowSession:
         """tokens as `decide` takes them; the whole prompt is prefilled, since its keys and values are needed for every token to come."""
         started = time.perf_counter()
         blocks = (self._engine.media.image_block(frame) for frame in self._frames(tokens))
-        embeds = self._engine.fuse([*self._opening, *self._rest], blocks)
-        text, probability = continued(self._engine, embeds, max_new_tokens)
-        return Decision(None, text, probability, timing_ms={"language": (time.perf_counter() - started) * 1000})
+        said = continued(self._engine, self._engine.fuse([*self._opening, *self._rest], blocks), max_new_tokens)
+        spent = {"language": (time.perf_counter() - started) * 1000, "prefill": said.prefill_ms, "decode": said.decode_ms}
+        return Decision(None, said.text, said.probability, timing_ms=spent)
 
     def _frames(self, tokens: np.ndarray) -> list[np.ndarray]:
         """As many frames as the window has, black ones in front of a short history."""

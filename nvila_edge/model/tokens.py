@@ -31,9 +31,16 @@ class ChatTemplate:
     strips: bool
     begins: str = ""
 
-    def text(self, user_text: str, first: bool = True) -> str:
-        """One user turn (the first of a conversation, or a later one) and the generation prompt."""
-        return (self.opening if first else self.again) + (user_text.strip() if self.strips else user_text) + self.closing
+    def text(self, user_text: str, first: bool = True, system: str | None = None) -> str:
+        """One user turn (the first of a conversation, or a later one) and the generation prompt; `system` instead of the published system prompt,
+        which is what checkpoints were trained with."""
+        opening = self.opening if system is None else self.opening.replace(self.system, system)
+        return (opening if first else self.again) + (user_text.strip() if self.strips else user_text) + self.closing
+
+    @property
+    def system(self) -> str:
+        """The published system prompt within the opening."""
+        return next(prompt for prompt in (LLAMA_SYSTEM_PROMPT, SYSTEM_PROMPT) if prompt in self.opening)
 
 
 TEMPLATES = {
@@ -101,9 +108,9 @@ class ChatTokenizer:
         """Text of ids, special tokens left out."""
         return self.tokenizer.decode(ids, skip_special_tokens=True)
 
-    def prompt(self, user_text: str) -> list[Chunk]:
-        """One user turn and the generation prompt, cut at media marks; every chunk is tokenised by itself."""
-        chunks = self.chunks(self.template.text(user_text))
+    def prompt(self, user_text: str, system: str | None = None) -> list[Chunk]:
+        """One user turn and the generation prompt, cut at media marks; every chunk is tokenised by itself. `system`: see ChatTemplate.text."""
+        chunks = self.chunks(self.template.text(user_text, system=system))
         return [Chunk(ids=(*self.begin(), *chunks[0].ids)), *chunks[1:]]
 
     def chunks(self, text: str) -> list[Chunk]:

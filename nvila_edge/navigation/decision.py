@@ -16,6 +16,7 @@ class Decision:
     text: the answer as text. probability: of the chosen action, product of the grammar-renormalised branch probabilities.
     candidates: ten probabilities in the order of navigation.actions.ACTIONS, summing to 1; empty when the policy has none.
     timing_ms: where the time went, milliseconds by stage.
+    age_ms: from the capture of the newest frame that it was decided on to the answer's arrival, on the clock of who captured; None: unknown.
     """
 
     action: Action | None
@@ -24,6 +25,7 @@ class Decision:
     candidates: tuple[float, ...] = ()
     timing_ms: dict[str, float] = field(default_factory=dict)
     instead: bool = False
+    age_ms: float | None = None
 
     @property
     def rejected(self) -> bool:

@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--backend", default="onnxruntime")
     parser.add_argument("--threads", type=int, default=1, help="cores that one pass over the model may use")
     parser.add_argument("--keys", type=Path, help="folder of the server's keys; needed for an address beyond loopback")
+    parser.add_argument("--http", type=int, help="port on 127.0.0.1 for /healthz, /metrics and /v1/chat/completions; 0 picks a free one")
     parser.add_argument("--ends-with-stdin", action="store_true", help="end when stdin closes, that is, with the parent process")
     arguments = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s")
@@ -34,6 +35,7 @@ def main() -> int:
             threads=arguments.threads,
             ends_with_stdin=arguments.ends_with_stdin,
             keys=arguments.keys,
+            http=arguments.http,
         )
     except (ValueError, OSError, ServingError) as error:
         _say(sys.stderr, f"error: {error}")

@@ -14,7 +14,7 @@ def checked_bind(bind: str, keys: bool = False) -> str:
     host, port = _host_and_port(bind)
     if not host or not (port == "*" or (port.isascii() and port.isdecimal() and int(port) < 65536)):
         raise ValueError(f"cannot bind to {bind!r}; {allowed}")
-    if not keys and not _loopback(host):
+    if not keys and not is_loopback(host):
         raise ValueError(
             f"{bind!r} is reachable from other computers, and without keys anybody there could drive the robot; give --keys DIR "
             f"(`nvila-edge serve --keys DIR --new-client robot` makes them), or {allowed}, and reach it by ssh -L"
@@ -27,7 +27,7 @@ def checked_server(address: str, keys: bool = False) -> str:
     host, port = _host_and_port(address)
     if not host or not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
         raise ValueError(f"cannot connect to {address!r}; give an address like {DEFAULT_BIND}")
-    if not keys and not _loopback(host):
+    if not keys and not is_loopback(host):
         raise ValueError(
             f"{address!r} is not on this computer, and what is sent there could be read and forged on the way: give --keys DIR with the keys "
             f"that its server made for this client, or forward a port (ssh -L 5555:127.0.0.1:5555 HOST) and give {DEFAULT_BIND}"
@@ -42,7 +42,8 @@ def _host_and_port(address: str) -> tuple[str, str]:
     return (host, port) if scheme == "tcp" else ("", "")
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this computer."""
     try:
         return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

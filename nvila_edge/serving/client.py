@@ -145,14 +145,15 @@ class Client:
             wire.text({"agent": OURS.name} | reply, "agent", 1, 64),  # servers from before agents had names do not say
         )
 
-    def send_frame(self, session: str, frame_id: int, jpeg: bytes) -> None:
-        """Send a frame, without waiting; lost silently when the server is gone: it will ask for it.
+    def send_frame(self, session: str, frame_id: int, jpeg: bytes, captured_s: float | None = None) -> None:
+        """Send a frame, captured at `captured_s` (monotonic clock), without waiting; lost silently when the server is gone: it will ask for it.
 
         A client has one session at a time: the first frame of another one ends the one before."""
         if self._session not in ("", session):
             self.bye(self._session)
         self._session = session
-        self._send([wire.pack("frame", next(self._ids), session, frame_id=frame_id), jpeg])
+        stamp = {} if captured_s is None else {"captured_s": captured_s}
+        self._send([wire.pack("frame", next(self._ids), session, frame_id=frame_id, **stamp), jpeg])
 
     def bye(self, session: str) -> None:
         """The session is over; the server may forget it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,16 +37,16 @@ class RemoteEpisode:
         self.profile = profile
         self.past: list[tuple[int, int]] = []
         self._client = client
-        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._kept: OrderedDict[int, tuple[bytes, float | None]] = OrderedDict()
         self._asked = 0
 
-    def send(self, frame_id: int, rgb: np.ndarray) -> None:
-        """Keep a frame, uint8 [H, W, 3] RGB, and send it. Does not wait, and does not fail when the server is gone. Raises WireError for
-        an array that is no such frame or too large."""
-        self._kept[frame_id] = encode_jpeg(rgb)
+    def send(self, frame_id: int, rgb: np.ndarray, captured_s: float | None = None) -> None:
+        """Keep a frame, uint8 [H, W, 3] RGB, captured at `captured_s` on the monotonic clock, and send it. Does not wait, and does not fail when
+        the server is gone. Raises WireError for an array that is no such frame or too large."""
+        self._kept[frame_id] = encode_jpeg(rgb), captured_s
         if len(self._kept) > KEPT_FRAMES:
             self._kept.popitem(last=False)
-        self._client.send_frame(self.session, frame_id, self._kept[frame_id])
+        self._client.send_frame(self.session, frame_id, *self._kept[frame_id])
 
     def keeps(self, frame_id: int) -> bool:
         """Whether that frame was sent and is still kept."""
@@ -72,7 +73,9 @@ class RemoteEpisode:
             deadline_ms = min(wire.MAX_DEADLINE_MS, max(1, int(1000 * left_s)))
             reply = self._client.request(kind, self.session, left_s, deadline_ms=deadline_ms, **fields)
             if reply.get("type") == "decision":
-                return wire.parse_decision(reply)
+                captured_s = wire.stamp(reply, "captured_s")
+                age_ms = None if captured_s is None else 1000 * (time.monotonic() - captured_s)
+                return replace(wire.parse_decision(reply), age_ms=age_ms)
             self._resend(wire.integers(reply, "frames", 1, wire.MAX_RESEND))
         raise RemoteError("missing", "the server keeps missing frames that were sent to it", "give it more memory or shorter episodes")
 
@@ -90,4 +93,4 @@ class RemoteEpisode:
             if frame_id not in self._kept:
                 message = f"the server needs frame {frame_id}, which is no longer kept (the newest {KEPT_FRAMES} are)"
                 raise RemoteError("history_lost", message, "begin a new episode")
-            self._client.send_frame(self.session, frame_id, self._kept[frame_id])
+            self._client.send_frame(self.session, frame_id, *self._kept[frame_id])

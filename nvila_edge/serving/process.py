@@ -68,11 +68,19 @@ class ServerProcess:
 
 
 def start_server(
-    bundle: Path, bind: str = FREE_PORT, *, backend: str = "onnxruntime", threads: int = 1, timeout_s: float = 120.0
+    bundle: Path,
+    bind: str = FREE_PORT,
+    *,
+    backend: str = "onnxruntime",
+    threads: int = 1,
+    timeout_s: float = 120.0,
+    http: int | None = None,
 ) -> ServerProcess:
-    """A server of a bundle, warmed up and ready. It ends with this process. Raises ServerStartError with what it said."""
+    """A server of a bundle, warmed up and ready. It ends with this process. `http`: see main.serve; its URL is info["http"]. Raises
+    ServerStartError with what it said."""
     module = [sys.executable, "-m", "nvila_edge.serving", "--ends-with-stdin"]
     options = ["--bundle", str(bundle), "--bind", bind, "--backend", backend, "--threads", str(threads)]
+    options += [] if http is None else ["--http", str(http)]
     return start_process([*module, *options], timeout_s)
 
 

@@ -11,22 +11,28 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as FuturesTimeout
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import zmq
 
 from nvila_edge.serving import wire
 from nvila_edge.serving.address import DEFAULT_BIND, checked_bind
-from nvila_edge.serving.errors import ServerStartError, ServingError, WireError
-from nvila_edge.serving.jpeg import decode_jpeg, jpeg_size
+from nvila_edge.serving.errors import DeadlinePassed, ServerStartError, ServingError
+from nvila_edge.serving.frames import SessionFrames
+from nvila_edge.serving.jpeg import jpeg_size
 from nvila_edge.serving.keys import ServerKeys
-from nvila_edge.serving.sessions import ServedEngine, SessionLimits, Sessions, SessionState, answer
-from nvila_edge.serving.work import DecideJob, EncodeJob, Waiting, Work, superseded
+from nvila_edge.serving.metrics import Metrics
+from nvila_edge.serving.sessions import ServedEngine, SessionLimits, Sessions, answer
+from nvila_edge.serving.work import DecideJob, EncodeJob, TaskJob, Waiting, Work, superseded
 
 _HARD_MESSAGE_BYTES = 2 * wire.MAX_MESSAGE_BYTES  # beyond this ZeroMQ cuts the connection; below, the sender is told
 _POLL_MS = 100
+_T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
 
 
@@ -38,32 +44,6 @@ class ServerLimits:
     drain_s: float = 5.0
 
 
-class SessionFrames:
-    """The frames of one session that are here, encoded or waiting; encodes them when they are asked for."""
-
-    def __init__(self, engine: ServedEngine, state: SessionState, work: Work) -> None:
-        self._engine, self._state, self._work = engine, state, work
-
-    def __contains__(self, frame_id: int) -> bool:
-        return frame_id in self._state.tokens or self._work.has_frame(self._state.name, frame_id)
-
-    def __getitem__(self, frame_id: int) -> np.ndarray:
-        """Tokens [tokens, hidden]. Raises WireError when the JPEG cannot be decoded or the frame fell out meanwhile."""
-        tokens = self._state.tokens.get(frame_id)
-        if tokens is not None:
-            return tokens
-        waiting = self._work.take_frame(self._state.name, frame_id)
-        if waiting is None:
-            raise WireError("frame_lost", f"frame {frame_id} fell out of the queue", "send fewer frames between two decisions")
-        return self.encode(frame_id, waiting.jpeg)
-
-    def encode(self, frame_id: int, jpeg: bytes) -> np.ndarray:
-        """Encode a frame and keep its tokens [tokens, hidden]. Raises WireError when the JPEG cannot be decoded."""
-        tokens = self._engine.encode(decode_jpeg(jpeg)[None])[0]
-        self._state.tokens.put(frame_id, tokens)
-        return tokens
-
-
 class Server:
     """Serves one engine on one address. run() blocks until stop() is called (from any thread or a signal handler) and the drain is done."""
 
@@ -73,10 +53,11 @@ class Server:
         """Binds at once. Raises ValueError for an address beyond loopback without keys, ServerStartError when it is taken."""
         checked_bind(bind, keys is not None)
         self._engine, self._limits = engine, limits or ServerLimits()
-        self._work = Work()
-        self._sessions = Sessions(self._limits.sessions, dropped=self._work.forget)
+        self._work, self.metrics = Work(), Metrics()
+        self._sessions = Sessions(self._limits.sessions, self._work.forget, self._hung_up)
         self._boot = uuid.uuid4().hex
         self._stopping = threading.Event()
+        self._worker = threading.Thread(target=self._infer, name="inference", daemon=True)
         self._replies: deque[tuple[bytes, bytes]] = deque(maxlen=4096)
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
@@ -87,7 +68,14 @@ class Server:
         self.address = self._bind(bind)
 
     def _bind(self, bind: str) -> str:
-        options = {zmq.LINGER: 200, zmq.IPV6: int("[" in bind), zmq.MAXMSGSIZE: _HARD_MESSAGE_BYTES, zmq.RCVHWM: 256, zmq.SNDHWM: 256}
+        options = {
+            zmq.LINGER: 200,
+            zmq.IPV6: int("[" in bind),
+            zmq.MAXMSGSIZE: _HARD_MESSAGE_BYTES,
+            zmq.RCVHWM: 256,
+            zmq.SNDHWM: 256,
+            zmq.ROUTER_MANDATORY: 1,
+        }
         for option, value in options.items():
             self._router.setsockopt(option, value)
         try:
@@ -114,6 +102,31 @@ class Server:
         profile = self._engine.profile
         return {"boot": self._boot, "profile": profile.name, "window": profile.frames, "agent": self._engine.agent, "address": self.address}
 
+    @property
+    def health(self) -> str:
+        """ "ok", or why it answers nothing: "starting", "draining", "failed" (the inference thread ended)."""
+        if self._stopping.is_set():
+            return "draining"
+        return "ok" if self._worker.is_alive() else "starting" if self._worker.ident is None else "failed"
+
+    def gauges(self) -> dict[str, float]:
+        """What the metrics need to know at the moment of asking."""
+        return {"sessions": len(self._sessions), "waiting": len(self._work), "busy_seconds": self._work.busy_s()}
+
+    def run_task(self, call: Callable[[], _T], timeout_s: float) -> _T:
+        """Have the inference thread do a short piece of work once no robot waits. Raises DeadlinePassed, ServingError "draining", or what it raises."""
+        done = self._work.put_task(call)
+        try:
+            return done.result(timeout_s)
+        except CancelledError as error:
+            raise ServingError("draining", "the server is shutting down", "ask again when it is back") from error
+        except FuturesTimeout as error:
+            if not done.cancel() and done.done():
+                raise  # its own, not ours
+            raise DeadlinePassed(
+                f"the model had no time for this within {timeout_s:.0f} s", "ask again when robots need it less"
+            ) from error
+
     def stop(self) -> None:
         """Finish what was asked, answer it, and return from run()."""
         self._stopping.set()
@@ -127,8 +140,7 @@ class Server:
             self.close()
 
     def _serve(self) -> None:
-        worker = threading.Thread(target=self._infer, name="inference", daemon=True)
-        worker.start()
+        self._worker.start()
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._wake_out.fileno(), zmq.POLLIN)
@@ -144,7 +156,7 @@ class Server:
                 if not self._work.decisions_open() and not self._replies:
                     break
         self._work.close()
-        worker.join(timeout=max(0.0, drain_until_s - time.monotonic()))
+        self._worker.join(timeout=max(0.0, drain_until_s - time.monotonic()))
         self._send_replies()
 
     def close(self) -> None:
@@ -179,10 +191,13 @@ class Server:
             except zmq.Again:
                 return
             parts: list[bytes] = []
+            received = 0
             while self._router.getsockopt(zmq.RCVMORE):
                 part = self._router.recv(copy=False)
+                received += len(part.buffer)
                 if len(parts) <= wire.MAX_PARTS:  # one more than any message has, so that it is refused; the rest is dropped here
                     parts.append(bytes(part.buffer))
+            self.metrics.count("received_bytes_total", received)
             self._handle(client, parts)
 
     def _send_replies(self) -> None:
@@ -193,36 +208,51 @@ class Server:
     def _send(self, client: bytes, reply: bytes) -> None:
         try:
             self._router.send_multipart([client, reply], zmq.NOBLOCK)
-        except zmq.ZMQError as error:  # a client that does not read its replies
-            _LOG.warning("reply dropped: %s", error)
+            self.metrics.count("sent_bytes_total", len(reply))
+        except zmq.ZMQError as error:  # a client that is gone, or does not read its replies
+            _LOG.info("reply dropped: %s", error)
+
+    def _hung_up(self, client: bytes) -> bool:
+        """Whether that connection has ended: messages to it are refused (ROUTER_MANDATORY). Clients pass over the type of this one."""
+        try:
+            self._router.send_multipart([client, wire.pack("probe", None)], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            return error.errno == zmq.EHOSTUNREACH
+        return False
 
     def _handle(self, client: bytes, parts: list[bytes]) -> None:
         try:
             self._dispatch(client, wire.parse_request(parts))
         except ServingError as error:
             request_id, session, known = _echo(parts)
-            self._send(client, _error(error, request_id, session, **known))
+            self._send(client, self._error(error, request_id, session, **known))
 
     def _dispatch(self, client: bytes, request: wire.Request) -> None:
+        self.metrics.count("requests_total", type=type(request).__name__.lower())
         match request:
             case wire.Hello():
                 self._send(client, wire.pack("info", request.id, **self.info()))
             case wire.Ping():
-                self._sessions.touch(request.session)
+                self._sessions.touch(request.session, client)
                 self._send(client, wire.pack("pong", request.id, boot=self._boot, draining=self._stopping.is_set()))
             case wire.Bye():
                 self._sessions.drop(request.session)
             case wire.PutFrame():
                 jpeg_size(request.jpeg)
-                state = self._sessions.open(request.session)
+                state = self._sessions.open(request.session, client)
+                state.stamp(request.frame_id, request.captured_s)
                 if request.frame_id not in state.tokens:
                     self._work.put_frame(state, request.frame_id, Waiting(client, request.id, request.jpeg))
             case wire.Decide():
                 if self._stopping.is_set():
                     raise ServingError("draining", "the server is shutting down", "ask again when it is back")
-                replaced = self._work.put_decision(client, self._sessions.open(request.session), request)
+                replaced = self._work.put_decision(client, self._sessions.open(request.session, client), request)
                 if replaced is not None:
-                    self._send(replaced.client, _error(superseded(replaced.request), replaced.request.id, request.session))
+                    self._send(replaced.client, self._error(superseded(replaced.request), replaced.request.id, request.session))
+
+    def _error(self, error: ServingError, request_id: int | None, session: str, **fields: Any) -> bytes:
+        self.metrics.count("errors_total", code=error.code)
+        return wire.pack("error", request_id, session, code=error.code, message=error.message, mend=error.mend, **fields)
 
     # --- inference thread
 
@@ -234,26 +264,32 @@ class Server:
         while (job := self._work.next()) is not None:
             if isinstance(job, DecideJob):
                 self._reply(job.client, self._answer(job))
+            elif isinstance(job, TaskJob):
+                job.run()
             else:
                 self._encode(job)
         self._wake()
 
     def _encode(self, job: EncodeJob) -> None:
         try:
-            SessionFrames(self._engine, job.state, self._work).encode(job.frame_id, job.frame.jpeg)
+            SessionFrames(self._engine, job.state, self._work, self.metrics).encode(job.frame_id, job.frame.jpeg)
         except Exception as error:  # whatever an engine raises, the server stays up
-            self._reply(job.frame.client, _error(_typed(error), job.frame.request_id, job.state.name, frame_id=job.frame_id))
+            self._reply(job.frame.client, self._error(_typed(error), job.frame.request_id, job.state.name, frame_id=job.frame_id))
 
     def _answer(self, job: DecideJob) -> bytes:
-        request, frames = job.request, SessionFrames(self._engine, job.state, self._work)
-        queued_ms = 1000 * (time.monotonic() - job.arrived_s)
+        request, frames = job.request, SessionFrames(self._engine, job.state, self._work, self.metrics)
+        queue = {"queue": 1000 * (time.monotonic() - job.arrived_s)}
         try:
             kind, fields = answer(self._engine, job.state, request, frames, job.arrived_s + request.deadline_ms / 1000)
         except Exception as error:
-            return _error(_typed(error), request.id, request.session)
+            return self._error(_typed(error), request.id, request.session, timing_ms=queue)
+        timing_ms = fields.get("timing_ms", {}) | queue
         if kind == "decision":
-            fields = fields | {"timing_ms": fields["timing_ms"] | {"queue": queued_ms}}
-        return wire.pack(kind, request.id, request.session, n=request.n, **fields)
+            self.metrics.count("decisions_total")
+            for stage in ("queue", "prefill", "decode"):
+                self.metrics.observe(stage, timing_ms[stage] / 1000)
+            self.metrics.observe("answer", time.monotonic() - job.arrived_s)
+        return wire.pack(kind, request.id, request.session, n=request.n, **fields | {"timing_ms": timing_ms})
 
 
 def _typed(error: Exception) -> ServingError:
@@ -261,10 +297,6 @@ def _typed(error: Exception) -> ServingError:
         return error
     _LOG.error("the engine failed", exc_info=error)
     return ServingError("engine", f"the engine failed: {type(error).__name__}: {error!s:.300}", "see the server's log; ask again")
-
-
-def _error(error: ServingError, request_id: int | None, session: str, **fields: Any) -> bytes:
-    return wire.pack("error", request_id, session, code=error.code, message=error.message, mend=error.mend, **fields)
 
 
 def _echo(parts: list[bytes]) -> tuple[int | None, str, dict[str, int]]:

@@ -44,11 +44,15 @@ class ServedEngine(Protocol):
         ...
 
 
+_STAMPS = 256  # of a session: four times the largest window
+
+
 @dataclass(frozen=True)
 class SessionLimits:
-    """Bounds: sessions at a time, seconds without a message until one may be dropped, bytes of frame tokens per session."""
+    """Bounds: sessions at a time, and of one connection; seconds without a message until one may be dropped, bytes of frame tokens per session."""
 
     sessions: int = 16
+    per_client: int = 4  # ours have one at a time; a flood of names then takes no more places than these
     idle_s: float = 600.0
     evict_after_s: float = 5.0  # when all places are taken, the longest silent session makes room after this time (clients ping at 10 Hz)
     token_bytes: int = 64 * 1024 * 1024
@@ -82,15 +86,27 @@ class TokenCache:
 
 @dataclass
 class SessionState:
-    """What the server knows of one session: `past` is what `engine_session` has seen, `answered` the last answer and its key."""
+    """What the server knows of one session: `past` is what `engine_session` has seen, `answered` the last answer and its key, `captured_s` the client's
+    stamps of the newest frames, `vision_s` what encoding took since the last decision."""
 
     name: str
     tokens: TokenCache
     used_s: float
+    client: bytes = b""
     instruction: str = ""
     engine_session: Session | None = None
     past: list[tuple[int, int]] = field(default_factory=list)
     answered: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+    captured_s: OrderedDict[int, float] = field(default_factory=OrderedDict)
+    vision_s: float = 0.0
+
+    def stamp(self, frame_id: int, captured_s: float | None) -> None:
+        """Note when a frame was captured, by the client's clock. For the I/O thread; others only look up."""
+        if captured_s is None:
+            return
+        self.captured_s[frame_id] = captured_s
+        while len(self.captured_s) > _STAMPS:
+            self.captured_s.popitem(last=False)
 
     def restart(self, engine: ServedEngine, instruction: str) -> None:
         """Begin again with nothing seen; tokens stay. Raises WireError "instruction" for one that the engine refuses."""
@@ -112,10 +128,11 @@ class SessionState:
 
 
 class Sessions:
-    """All sessions of a server, by name. For the I/O thread alone. `dropped` is called with the name of every session that ends."""
+    """All sessions of a server, by name. For the I/O thread alone. `dropped` is called with the name of every session that ends; `gone` tells whether
+    a connection has ended."""
 
-    def __init__(self, limits: SessionLimits, dropped: Callable[[str], None]) -> None:
-        self._limits, self._dropped = limits, dropped
+    def __init__(self, limits: SessionLimits, dropped: Callable[[str], None], gone: Callable[[bytes], bool] = lambda _: False) -> None:
+        self._limits, self._dropped, self._gone = limits, dropped, gone
         self._states: dict[str, SessionState] = {}
 
     def __len__(self) -> int:
@@ -124,21 +141,30 @@ class Sessions:
     def __iter__(self) -> Iterator[SessionState]:
         return iter(list(self._states.values()))
 
-    def touch(self, name: str) -> None:
-        """Note a sign of life."""
+    def touch(self, name: str, client: bytes = b"") -> None:
+        """Note a sign of life, from the connection `client`."""
         if name in self._states:
-            self._states[name].used_s = time.monotonic()
+            self._states[name].used_s, self._states[name].client = time.monotonic(), client
 
-    def open(self, name: str) -> SessionState:
-        """The session of that name, made when new. Raises WireError "busy" when all places are taken by active sessions."""
+    def open(self, name: str, client: bytes = b"") -> SessionState:
+        """The session of that name, made when new; it belongs to the connection `client`, whose longest silent one makes room when it has too many.
+        Raises WireError "busy" when all places are taken by active sessions."""
         if name not in self._states:
-            self._make_room()
-            self._states[name] = SessionState(name, TokenCache(self._limits.token_bytes), time.monotonic())
-        self.touch(name)
+            own = [state for state in self._states.values() if state.client == client]
+            if len(own) >= self._limits.per_client:
+                self.drop(min(own, key=lambda state: state.used_s).name)
+            self._make_room(client)
+            self._states[name] = SessionState(name, TokenCache(self._limits.token_bytes), time.monotonic(), client)
+        self.touch(name, client)
         return self._states[name]
 
-    def _make_room(self) -> None:
+    def _make_room(self, client: bytes) -> None:
         if len(self._states) < self._limits.sessions:
+            return
+        orphans = [state.name for state in self._states.values() if state.client != client and self._gone(state.client)]
+        for name in orphans:
+            self.drop(name)
+        if orphans:
             return
         oldest = min(self._states.values(), key=lambda state: state.used_s)
         if time.monotonic() - oldest.used_s < self._limits.evict_after_s:
@@ -173,6 +199,8 @@ def answer(engine: ServedEngine, state: SessionState, request: Decide, frames: F
 
     A repeated request gets the kept answer. `stream`: when the request's past is not what the session has seen, it is rebuilt by replaying
     the past, as far as the frames are here; progress is kept between requests. Raises WireError, DeadlinePassed, or what the engine raises.
+    timing_ms: what this request waited for (`rebuild` of the past, `encode` of frames that were not encoded on arrival, `decide`), within `decide` the
+    engine's own `prefill` and `decode`, and `vision`, all encoding since the last decision, also that which nobody waited for.
     """
     key = (request.instruction, request.n, request.frames, request.past, request.blocked, request.max_new_tokens)
     if state.answered is not None and state.answered[0] == key:
@@ -190,7 +218,10 @@ def answer(engine: ServedEngine, state: SessionState, request: Decide, frames: F
     decision = _decide(state, request, window, keeps_past=engine.profile.name == "stream")
     fields = decision_fields(decision)
     spent = {"rebuild": rebuilt_s - started_s, "encode": encoded_s - rebuilt_s, "decide": time.perf_counter() - encoded_s}
-    fields["timing_ms"] |= {name: 1000 * seconds for name, seconds in spent.items()}
+    spent["vision"], state.vision_s = state.vision_s, 0.0
+    fields["timing_ms"] = {"prefill": 0.0, "decode": 0.0} | fields["timing_ms"] | {name: 1000 * taken for name, taken in spent.items()}
+    captured_s = state.captured_s.get(request.frames[-1])
+    fields |= {} if captured_s is None else {"captured_s": captured_s}
     state.answered = (key, fields)
     return "decision", fields
 

@@ -6,13 +6,16 @@ Every header is a map with "v" (protocol version), "type", "id" (request id, ech
 |---|---|---|
 | hello | | info: boot, profile, window, agent, address |
 | ping | | pong: boot, draining |
-| frame | frame_id; JPEG as the second part | none, or error with frame_id |
+| frame | frame_id, captured_s?; JPEG as the second part | none, or error with frame_id |
 | decide | instruction, n, frames, past, deadline_ms | decision, missing or error |
 | say | instruction, n, frames, deadline_ms, max_new_tokens | decision without action, missing or error |
 | bye | | none |
 
 `decide` answers within the grammar, `say` with whatever text the model has, for the client to read. A server from before `say` calls it malformed.
+A client may also get a "probe" that it did not ask for, with which a full server finds out whether it is still connected: pass over it.
 An error has code, message and mend; id, session and frame_id are those of the message that it answers, as far as they could be read.
+A decision has timing_ms: queue, vision, prefill, decode (see sessions.answer) and captured_s, the client's own stamp of the newest frame decided on, when
+it gave one: the server's clock is never compared with the client's. Fields with a question mark may be left out, unknown ones are passed over.
 No field is ever unpickled or evaluated; sizes and types are checked before anything is used.
 """
 
@@ -62,12 +65,13 @@ class Ping:
 
 @dataclass(frozen=True)
 class PutFrame:
-    """A frame, sent when captured."""
+    """A frame, sent when captured; `captured_s` on the client's own monotonic clock, echoed with what is decided on it."""
 
     id: int
     session: str
     frame_id: int
     jpeg: bytes
+    captured_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ def parse_request(parts: Sequence[bytes]) -> Request:
     if kind == "ping":
         return Ping(request_id, session)
     if kind == "frame":
-        return PutFrame(request_id, session, integer(header, "frame_id"), parts[1])
+        return PutFrame(request_id, session, integer(header, "frame_id"), parts[1], stamp(header, "captured_s"))
     if kind == "decide":
         past = tuple(_past_item(item) for item in sequence(header, "past", 0, MAX_PAST))
         return _decide(header, request_id, session, past, 0)
@@ -240,6 +244,16 @@ def integer(header: dict[str, Any], name: str, low: int = 0, high: int = _MAX_ID
         raise _malformed(f"{name} is {value!r:.40}; it must be an integer from {low} to {high}")
     assert isinstance(value, int)
     return value
+
+
+def stamp(header: dict[str, Any], name: str) -> float | None:
+    """The field `name`, seconds on some clock, or None where it is missing. Raises WireError for what is no finite number."""
+    value = header.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _MAX_ID:  # false for NaN
+        raise _malformed(f"{name} is {value!r:.40}; it must be a number of seconds")
+    return float(value)
 
 
 def text(header: dict[str, Any], name: str, shortest: int, longest: int) -> str:

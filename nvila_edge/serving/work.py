@@ -1,11 +1,16 @@
-"""What the inference worker does next: decisions first, in order of arrival; then waiting frames, sessions in turn, the newest first."""
+"""What the inference worker does next: decisions first, in order of arrival; then waiting frames, sessions in turn, the newest first; then tasks.
+
+A task is one short piece of work that is not a robot's, such as a token of a chat: robots wait for one of them at most."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
 from nvila_edge.serving.errors import WireError
 from nvila_edge.serving.sessions import SessionState
@@ -43,6 +48,25 @@ class EncodeJob:
     frame: Waiting
 
 
+@dataclass(frozen=True)
+class TaskJob:
+    """A piece of work and where its result goes."""
+
+    call: Callable[[], Any]
+    done: Future[Any]
+
+    def run(self) -> None:
+        """Do it, unless nobody waits for it any more."""
+        if self.done.set_running_or_notify_cancel():
+            try:
+                self.done.set_result(self.call())
+            except Exception as error:  # it is the caller's, who gets it from the future
+                self.done.set_exception(error)
+
+
+Job = DecideJob | EncodeJob | TaskJob
+
+
 @dataclass
 class _Queue:
     """The waiting frames of one session, by frame id, in order of arrival; never empty. `nbytes` sums their JPEGs."""
@@ -68,20 +92,22 @@ class Work:
     """The queue between the I/O thread and the worker. All methods may be called from any thread.
 
     Bounded: one waiting decision per session (a newer one replaces it), 64 waiting frames of 64 MiB together per session (the oldest fall
-    out). A session is known here only while something of it waits.
+    out), one task for each of the bounded HTTP connections. A session is known here only while something of it waits.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._decisions: deque[DecideJob] = deque()
         self._queues: OrderedDict[str, _Queue] = OrderedDict()
+        self._tasks: deque[TaskJob] = deque()
         self._busy = False
         self._closed = False
+        self._began_s: float | None = None
 
     def __len__(self) -> int:
-        """Frames and decisions that wait."""
+        """Frames, decisions and tasks that wait."""
         with self._changed:
-            return len(self._decisions) + sum(len(queue.frames) for queue in self._queues.values())
+            return len(self._decisions) + len(self._tasks) + sum(len(queue.frames) for queue in self._queues.values())
 
     def put_frame(self, state: SessionState, frame_id: int, frame: Waiting) -> None:
         """Queue a frame for encoding."""
@@ -99,6 +125,22 @@ class Work:
             self._decisions.append(job)
             self._changed.notify()
         return replaced
+
+    def put_task(self, call: Callable[[], Any]) -> Future[Any]:
+        """Queue a task; cancelled at once when this is closed."""
+        job = TaskJob(call, Future())
+        with self._changed:
+            if self._closed:
+                job.done.cancel()
+            else:
+                self._tasks.append(job)
+                self._changed.notify()
+        return job.done
+
+    def busy_s(self) -> float:
+        """How long the worker has been at the present job; 0 when it waits for one."""
+        began_s = self._began_s
+        return 0.0 if began_s is None else time.monotonic() - began_s
 
     def has_frame(self, session: str, frame_id: int) -> bool:
         """Whether that frame waits."""
@@ -123,23 +165,23 @@ class Work:
             self._queues.pop(session, None)
             self._decisions = deque(job for job in self._decisions if job.state.name != session)
 
-    def next(self) -> DecideJob | EncodeJob | None:
+    def next(self) -> Job | None:
         """The next job; waits for one. None after close()."""
         with self._changed:
-            self._busy = False
+            self._busy, self._began_s = False, None
             while not self._closed:
                 job = self._pick()
                 if job is not None:
-                    self._busy = isinstance(job, DecideJob)
+                    self._busy, self._began_s = isinstance(job, DecideJob), time.monotonic()
                     return job
                 self._changed.wait()
             return None
 
-    def _pick(self) -> DecideJob | EncodeJob | None:
+    def _pick(self) -> Job | None:
         if self._decisions:
             return self._decisions.popleft()
         if not self._queues:
-            return None
+            return self._tasks.popleft() if self._tasks else None
         session, queue = next(iter(self._queues.items()))
         self._queues.move_to_end(session)
         frame_id = next(reversed(queue.frames))
@@ -153,9 +195,12 @@ class Work:
             return self._busy or bool(self._decisions)
 
     def close(self) -> None:
-        """Let next() return None from now on."""
+        """Let next() return None from now on, and give up the tasks that wait."""
         with self._changed:
             self._closed = True
+            for task in self._tasks:
+                task.done.cancel()
+            self._tasks.clear()
             self._changed.notify_all()
 
 

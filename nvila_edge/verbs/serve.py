@@ -26,6 +26,9 @@ class Serve:
     new_client: str | None = None
     """Make keys for a client of that name in the folder of --keys (and the server's, when there are none yet), and end."""
 
+    http: int | None = None
+    """Port on this computer for /healthz, /metrics (Prometheus) and an OpenAI-compatible /v1/chat/completions; 0 picks a free one."""
+
     def run(self) -> None:
         if self.new_client is not None:
             return _make_keys(self.keys, self.new_client)
@@ -33,8 +36,10 @@ class Serve:
 
         def announce(line: dict[str, Any]) -> None:
             print(f"serving {self.bundle} on {line['address']}, profile {line['profile']}; Ctrl-C ends it", flush=True)
+            if "http" in line:
+                print(f"{line['http']}/healthz, /metrics and /v1 (model {self.bundle.resolve().name}: any key will do)", flush=True)
 
-        serve(self.bundle, self.bind, announce=announce, backend=self.backend, keys=self.keys)
+        serve(self.bundle, self.bind, announce=announce, backend=self.backend, keys=self.keys, http=self.http)
 
 
 def _make_keys(folder: Path | None, name: str) -> None:

@@ -29,7 +29,7 @@ class NotedClient:
     def hello(self, timeout_s: float) -> ServerInfo:
         return self._info
 
-    def send_frame(self, session: str, frame_id: int, jpeg: bytes) -> None:
+    def send_frame(self, session: str, frame_id: int, jpeg: bytes, captured_s: float | None = None) -> None:
         self.said.append(frame_id)
 
     def request(self, kind: str, session: str, timeout_s: float, **fields: Any) -> dict[str, Any]:

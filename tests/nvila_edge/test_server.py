@@ -108,6 +108,17 @@ def test_frames_then_decide_is_a_decision_with_ten_candidates(raw: Raw, engine: 
     assert engine.encoded == 1, "a frame is encoded once"
 
 
+def test_the_newest_frames_own_stamp_comes_back_with_the_decision(raw: Raw) -> None:
+    for frame_id, captured_s in ((1, -3.5), (2, 1e9)):
+        raw.say(wire.pack("frame", frame_id, "s", frame_id=frame_id, captured_s=captured_s), jpeg(frame_id))
+    first = raw.decide([1], [], n=0)
+    assert first["captured_s"] == -3.5, "whatever the client's clock says, also after a jump"
+    reply = raw.decide([2], [(1, index(first))], n=1)
+    assert reply["captured_s"] == 1e9 and {"queue", "vision", "prefill", "decode"} <= reply["timing_ms"].keys()
+    raw.frame(3)
+    assert "captured_s" not in raw.decide([3], [(1, index(first)), (2, index(reply))], n=2), "an older client gives none"
+
+
 def test_a_frame_is_encoded_on_arrival(raw: Raw, engine: PixelEngine) -> None:
     raw.frame(1)
     deadline_s = time.monotonic() + 3
@@ -269,6 +280,33 @@ def test_sessions_that_come_and_go_leave_nothing_behind(raw: Raw, server: Server
     assert {state.name for state in server._sessions} == {"busy", "new a", "new b"}  # noqa: SLF001
     assert len(server._work) == 2, "the evicted sessions' frames went with them"  # noqa: SLF001
     assert raw.hear()["type"] == "decision"
+
+
+def test_a_flood_of_sessions_of_one_client_leaves_places_for_others() -> None:
+    dropped: list[str] = []
+    sessions = Sessions(SessionLimits(sessions=6, per_client=4), dropped.append)
+    sessions.open("robot", b"robot")
+    for index in range(50):
+        sessions.open(f"flood {index}", b"hostile")
+    assert {state.name for state in sessions} == {"robot", *(f"flood {index}" for index in range(46, 50))}
+    assert dropped == [f"flood {index}" for index in range(46)]
+    sessions.open("flood 46", b"hostile")
+    sessions.open("another robot", b"another")
+    assert len(sessions) == 6
+
+
+def test_sessions_whose_connection_ended_make_room_at_once(raw: Raw, server: Server) -> None:
+    address = raw.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+    for name in ("dead a", "dead b", "dead c"):
+        dead = Raw(address)
+        dead.frame(1, name)
+        assert dead.ask(wire.pack("ping", 1, name))["type"] == "pong"
+        dead.close()
+    deadline_s = time.monotonic() + 3
+    while (reply := raw.decide([1], [], session="alive"))["type"] == "error" and time.monotonic() < deadline_s:
+        time.sleep(0.01)  # the server has yet to hear of the end
+    assert reply["type"] == "missing", reply
+    assert {state.name for state in server._sessions} == {"alive"}  # noqa: SLF001
 
 
 def waiting(nbytes: int) -> Waiting:

@@ -159,3 +159,17 @@ def test_arrays_that_are_no_frame_are_refused(frame: np.ndarray) -> None:
 def test_an_instruction_of_two_thousand_characters_is_allowed() -> None:
     request = wire.parse_request([_decide(instruction="x" * 2000)])
     assert isinstance(request, wire.Decide) and len(request.instruction) == 2000
+
+
+@pytest.mark.parametrize(
+    ("stamp", "read"), [({}, None), ({"captured_s": 12.5}, 12.5), ({"captured_s": 3}, 3.0), ({"captured_s": None}, None)]
+)
+def test_a_capture_stamp_may_be_given_or_left_out(stamp: dict, read: float | None) -> None:
+    request = wire.parse_request([wire.pack("frame", 1, "s", frame_id=2, **stamp), b"jpeg"])
+    assert isinstance(request, wire.PutFrame) and request.captured_s == read
+
+
+@pytest.mark.parametrize("stamp", [float("nan"), float("inf"), -1e300, True, "12.5", [1.0]])
+def test_a_capture_stamp_that_is_no_time_is_refused(stamp: object) -> None:
+    with pytest.raises(WireError, match="captured_s is .*a number of seconds"):
+        wire.parse_request([wire.pack("frame", 1, "s", frame_id=2, captured_s=stamp), b"jpeg"])
