@@ -21,7 +21,7 @@ EXTRAS = {
     "trimesh": ("sim", "houses"), "fastdtw": ("sim", "evaluation"), "torch": ("train", "training, export"),
     "transformers": ("train", "training, export"), "safetensors": ("train", "training, export"), "onnx": ("export", "export"),
     "ml_dtypes": ("export", "export"), "tensorrt_rtx_bindings": ("tensorrt", "GPU engines"), "ray": ("ray", "evaluation on many machines"),
-    "pyarrow": ("lerobot", "LeRobot data sets"),
+    "pyarrow": ("lerobot", "LeRobot data sets"), "rosbags": ("record", "recordings"), "pyrealsense2": ("realsense", "RealSense cameras"),
 }  # fmt: skip
 _REQUIRED = {"cv2": "images", "zmq": "serving", "msgpack": "serving", "tokenizers": "engines"}
 _SLOW = ("torch", "transformers")  # seconds to import: looked up only

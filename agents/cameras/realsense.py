@@ -45,7 +45,10 @@ class Device:
         self.name = f"RealSense {serial}".strip()
 
     def start(self, settings: RealSenseSettings) -> tuple[rs.pipeline, rs.pipeline_profile]:
-        """Raises RuntimeError with the library's words."""
+        """Raises RuntimeError with the library's words, or at once when it is not there (the library would wait for it for 15 s)."""
+        serials = [each.get_info(rs.camera_info.serial_number) for each in rs.context().query_devices()]
+        if not serials or self._serial not in ("", *serials):
+            raise RuntimeError("no such camera on the bus")
         config = rs.config()
         if self._serial:
             config.enable_device(self._serial)
