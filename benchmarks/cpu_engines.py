@@ -1,11 +1,12 @@
 """CPU figures of the exported graphs on real shapes with random weights (weights do not matter for speed): W8A8 against fp32 vision, W4A16 against fp32
 decoding.
 
-    python -m benchmarks.cpu_engines [--threads 2] [--onnxruntime-genai PYTHON]
+    python -m benchmarks.cpu_engines [--threads 2] [--onnxruntime-genai PYTHON] [--openvino PYTHON] [--llama.cpp PYTHON]
 
 Vision: layers of so400m width (1152) over 729 patches; the fp32 baseline is the faster of our opset-21 graph and one with opset 23's fused Attention.
 Language: Qwen2.5-0.5B's shape, decoding at a context of 1,024. Variants take turns, so that a change of load meets all of them.
---onnxruntime-genai names a Python that has onnxruntime-genai: its own int4 model of the same shape is then built and timed in the same run.
+The options name a Python that has the package: onnxruntime-genai's own int4 model of the same shape, OpenVINO on our graph, and a random Q4_0 model under
+llama.cpp are then timed in the same run.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO
 from unittest import mock
 
 import numpy as np
 import onnxruntime
 
+from benchmarks.llama_decode import write_gguf
 from benchmarks.random_bundles import random, write_language, write_vision
 from export import graph as graph_module
 from export import vision_graph
@@ -35,6 +38,7 @@ from nvila_edge.engines.weights import Weight
 SO400M = VisionSpec(378, 14, 1152, 2, 16, 4304, 1e-6, "mlp_downsample", False, 896)
 QWEN_05B = LanguageSpec("qwen2", 896, 24, 14, 2, 64, 4864, 151936, 1e-6, 1e6, True, False)
 CONTEXT = 1024
+OTHERS = ("onnxruntime-genai", "openvino", "llama.cpp")
 
 
 def fused_attention(graph: Graph, x: str, spec: VisionSpec, name: str, weights: Mapping[str, Weight]) -> str:
@@ -86,39 +90,65 @@ def decode_call(session: onnxruntime.InferenceSession, spec: LanguageSpec) -> Ca
     return lambda: session.run(None, feed)
 
 
-def language(folder: Path, threads: int, genai: str | None) -> dict[str, object]:
-    """Decoding W4A16 against fp32, and onnxruntime-genai's own int4 model where it is installed."""
+class Helper:
+    """A benchmark in another Python: it says "ready", then answers every line with one when its step is done."""
+
+    def __init__(self, python: str, script: str, *arguments: object) -> None:
+        command = [python, str(Path(__file__).with_name(script)), *map(str, arguments)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        while (line := self._out.readline()).strip() != "ready":  # libraries print things of their own
+            if not line:
+                raise SystemExit(f"{script} ended with {self._process.wait()}")
+
+    @property
+    def _out(self) -> IO[str]:
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+    def step(self) -> None:
+        """One decoding step."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        self._out.readline()
+
+    def close(self) -> None:
+        """Ends it."""
+        self._process.communicate(timeout=60)
+
+
+def language(folder: Path, threads: int, pythons: Mapping[str, str | None]) -> dict[str, object]:
+    """Decoding W4A16 against fp32, and other runtimes' int4 where a Python that has them is named."""
     calls: dict[str, Callable[[], object]] = {}
     for kind in ("fp32", "w4a16"):
         write_language(folder / f"language {kind}.onnx", QWEN_05B, kind)
         calls[kind] = decode_call(open_session(folder / f"language {kind}.onnx", threads), QWEN_05B)
-    helper = None
-    if genai:
-        helper = subprocess.Popen(
-            [genai, str(Path(__file__).with_name("genai_decode.py")), str(folder / "genai"), str(threads), str(CONTEXT)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert helper.stdin is not None and helper.stdout is not None and helper.stdout.readline().strip() == "ready"
-        calls["onnxruntime-genai int4"] = lambda: (helper.stdin.write("\n"), helper.stdin.flush(), helper.stdout.readline())
-    times = alternating(calls, 3, 30)
-    if helper is not None and helper.stdin is not None:
-        helper.stdin.close()
-        helper.wait(60)
-    found: dict[str, object] = {"context": CONTEXT, "ms": times, "fp32 / w4a16": round(times["fp32"]["p50"] / times["w4a16"]["p50"], 2)}
-    if helper is not None:
-        found["genai / w4a16"] = round(times["onnxruntime-genai int4"]["p50"] / times["w4a16"]["p50"], 2)
-    return found
+    helpers = {}
+    for name, python in pythons.items():
+        if python and name == "llama.cpp":
+            write_gguf(folder / "model.gguf", QWEN_05B)
+            helpers["llama.cpp Q4_0"] = Helper(python, "llama_decode.py", folder / "model.gguf", threads, CONTEXT)
+        elif python and name == "openvino":
+            helpers["OpenVINO, our INT4 graph"] = Helper(python, "openvino_decode.py", folder / "language w4a16.onnx", threads, CONTEXT)
+        elif python:
+            helpers["onnxruntime-genai int4"] = Helper(python, "genai_decode.py", folder / "genai", threads, CONTEXT)
+    times = alternating(calls | {name: helper.step for name, helper in helpers.items()}, 3, 30)
+    for helper in helpers.values():
+        helper.close()
+    ratios = {f"{name} / w4a16": round(times[name]["p50"] / times["w4a16"]["p50"], 2) for name in times if name != "w4a16"}
+    return {"context": CONTEXT, "ms": times, **ratios}
 
 
 def main() -> None:
     """Prints one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--onnxruntime-genai", dest="genai")
+    for name in OTHERS:
+        parser.add_argument(f"--{name}", metavar="PYTHON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = {"machine": machine(), "versions": versions(), "threads": options.threads, "vision": vision(Path(folder), options.threads)}
-        result["language"] = language(Path(folder), options.threads, options.genai)
+        result["language"] = language(Path(folder), options.threads, {name: getattr(options, name.replace("-", "_")) for name in OTHERS})
     print(json.dumps(result, indent=1))
 
 

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from export.bench import INSTRUCTION, machine, versions
+from export.bench import machine, versions
 from export.calibration import Calibration
 from export.exporter import export_bundle
+from export.subjects import ANSWER_TOKENS, INSTRUCTION
 from nvila_edge.engines import Engine, load_bundle
 from nvila_edge.engines.generate import fuse_prompt
 from nvila_edge.model.tokens import IMAGE_MARK
@@ -29,7 +30,6 @@ from nvila_edge.training.builtin import ModelSize, new_model
 from nvila_edge.training.tokenizer import train_tokenizer
 
 FRAMES, WARM_UP = 8, 2
-ANSWER_TOKENS = 11  # of "The next action is move forward 75 cm." in Qwen2's vocabulary (tests/nvila_edge/test_real_tokenizer.py)
 SIZES = {
     "built-in": ModelSize(),
     "medium": ModelSize(

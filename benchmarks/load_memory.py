@@ -38,18 +38,19 @@ CONFIG = {
 SHARD_BYTES = 2 << 30
 
 
-def write_checkpoint(folder: Path) -> int:
-    """Writes it shard by shard; returns the bytes of all tensors."""
+def write_checkpoint(folder: Path, layers: int = 28, tower_layers: int = 27) -> int:
+    """Writes it shard by shard, with fewer layers of the full widths where asked; returns the bytes of all tensors."""
     import torch
 
+    language, tower = {**LANGUAGE, "num_hidden_layers": layers}, {**VISION, "num_hidden_layers": tower_layers}
     with torch.device("meta"):
-        model = NVILA.from_configs(parse_config(CONFIG, LANGUAGE), VISION, LANGUAGE)
+        model = NVILA.from_configs(parse_config(CONFIG, language), tower, language)
     (folder / "config.json").parent.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(CONFIG))
     total = 0
     parts = {
-        "llm": (model.llm, LANGUAGE, ""),
-        "vision_tower": (model.vision_tower, VISION, "vision_model."),
+        "llm": (model.llm, language, ""),
+        "vision_tower": (model.vision_tower, tower, "vision_model."),
         "mm_projector": (model.mm_projector, {}, ""),
     }
     for part, (module, config, prefix) in parts.items():

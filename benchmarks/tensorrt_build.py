@@ -21,9 +21,19 @@ from nvila_edge.model.checkpoint import MediaRules
 
 # facts of the published configurations: SigLIP so400m at 448 pixels; Qwen2.5-1.5B and -7B; NVILA-Lite's 3 x 3 and NVILA's 2 x 2 projectors
 SHAPES = {
+    "tiny": EngineSpec(  # tries scripts
+        VisionSpec(112, 14, 128, 2, 2, 256, 1e-6, "mlp_downsample", False, 128),
+        LanguageSpec("qwen2", 128, 2, 4, 2, 32, 256, 640, 1e-6, 1e6, True, False),
+        MediaRules(image_aspect_ratio="resize"), "qwen2", "navila", 8,
+    ),
     "lite-2b": EngineSpec(
         VisionSpec(448, 14, 1152, 26, 16, 4304, 1e-6, "mlp_downsample_3x3_fix", False, 1536),
         LanguageSpec("qwen2", 1536, 28, 12, 2, 128, 8960, 151648, 1e-6, 1e6, True, True),
+        MediaRules(image_aspect_ratio="dynamic"), "qwen2", "navila", 8,
+    ),
+    "lite-8b": EngineSpec(
+        VisionSpec(448, 14, 1152, 26, 16, 4304, 1e-6, "mlp_downsample_3x3_fix", False, 3584),
+        LanguageSpec("qwen2", 3584, 28, 28, 4, 128, 18944, 151648, 1e-6, 1e6, True, False),
         MediaRules(image_aspect_ratio="dynamic"), "qwen2", "navila", 8,
     ),
     "8b": EngineSpec(

@@ -24,7 +24,7 @@ from nvila_edge.engines.weights import BlockWeight, Weight
 
 GRID = 20
 FEEDBACK_INPUTS = 8192
-SEARCH_BUDGET = 1e11  # positions x weights of one try of a search
+SEARCH_BUDGET, SEARCH_OUTPUTS = 1e10, 1024  # one try of a search: positions x weights, and how many outputs of each Linear it looks at
 _CLIPS = np.linspace(1.0, 0.5, 21)  # of a block's absolute maximum; below 1 the code -8 is used too
 
 
@@ -33,6 +33,7 @@ def search_factors(weights: Sequence[Tensor], x_NC: Tensor, mean_C: Tensor | Non
 
     mean_C: mean absolute activation per channel where it is not that of x (channels that must share a factor get the same value).
     """
+    weights = [weight[:: max(1, len(weight) // SEARCH_OUTPUTS)] for weight in weights]
     mean = (x_NC.abs().mean(0) if mean_C is None else mean_C).clamp(min=1e-6)
     x = x_NC[:: max(1, len(x_NC) // _search_rows(weights))]
     best, best_loss = torch.ones_like(mean), float("inf")

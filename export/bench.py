@@ -12,18 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from export.bundle import is_bundle
-from nvila_edge.engines import Engine, load_bundle
-from nvila_edge.engines.cache import UNSEEN
-from nvila_edge.engines.greedy import causal
+from export.energy import measured
+from export.subjects import Subject, open_subject
 from nvila_edge.gpu import gpus
 
-INSTRUCTION = "Leave the bedroom, turn left into the hallway, then walk past the red sofa and wait by the kitchen door."
 EPISODE_DECISIONS = 40  # about what an episode of the houses takes
-PREFILL_POSITIONS = 256
+MEMORY_SECONDS = 1800.0  # opening a large model and two decisions on a busy machine
 WARM_UP = 5
 PERCENTILES = (50, 95, 99)
 WHAT = ("encode", "prefill", "decode", "decide")
@@ -31,13 +29,15 @@ WHAT = ("encode", "prefill", "decode", "decide")
 
 @dataclass(frozen=True)
 class Timing:
-    """Of one engine: milliseconds (p50, p95, p99, n) of each of WHAT, and the peak resident memory of a process that runs it alone."""
+    """Of one subject: milliseconds (p50, p95, p99, n) of each of WHAT, the peak resident memory of a process that runs it alone, and the energy of encoding a
+    frame and deciding (of the whole machine; None where the platform does not tell)."""
 
     name: str
     profile: str
     megabytes: float
     peak_memory_mb: float
     ms: dict[str, tuple[float, float, float, int]]
+    energy_j: float | None
 
     @property
     def tokens_per_s(self) -> float:
@@ -60,81 +60,69 @@ class Benchmark:
         return json.dumps(asdict(self), indent=1)
 
 
-def open_engine(folder: Path, backend: str, threads: int) -> Engine:
-    """A bundle's engine, or (for a checkpoint) the unquantised model in torch: the baseline."""
-    return load_bundle(folder, backend if is_bundle(folder) else "torch", threads)
-
-
-def bench(folders: Sequence[Path], decisions: int, threads: int = 1, backend: str = "onnxruntime") -> Benchmark:
-    """Measure bundles or checkpoints on random frames, in episodes of 40 decisions, by turns. Raises ValueError for less than one decision."""
+def bench(names: Sequence[str], decisions: int, threads: int = 1, backend: str = "onnxruntime") -> Benchmark:
+    """Measure subjects (export/subjects.py) on random frames, in episodes of 40 decisions, by turns. Raises ValueError for less than one decision."""
     if decisions < 1:
         raise ValueError(f"--decisions {decisions}: at least 1")
-    engines = [open_engine(folder, backend, threads) for folder in folders]
-    taken: list[dict[str, list[float]]] = [{what: [] for what in WHAT} for _ in folders]
-    for engine in engines:
-        _episode(engine, WARM_UP)
+    subjects = [open_subject(name, backend, threads) for name in names]
+    taken: list[dict[str, list[float]]] = [{what: [] for what in WHAT} for _ in names]
+    joules: list[list[float | None]] = [[] for _ in names]
+    for subject in subjects:
+        _episode(subject, WARM_UP)
     for first in range(0, decisions, EPISODE_DECISIONS):
-        for index, engine in enumerate(engines):
-            for what, ms in _episode(engine, min(EPISODE_DECISIONS, decisions - first)).items():
+        for index, subject in enumerate(subjects):
+            count = min(EPISODE_DECISIONS, decisions - first)
+            for what, ms in _episode(subject, count).items():
                 taken[index][what] += ms
+            joules[index].append(_joules(subject, min(count, WARM_UP)))
     timings = [
         Timing(
-            str(folder),
-            engine.profile.name,
-            _megabytes(folder),
-            peak_memory_mb(folder, backend, threads),
+            name,
+            subject.profile,
+            _megabytes(Path(name.rpartition(":")[2])),
+            peak_memory_mb(name, backend, threads),
             {w: _summary(t[w]) for w in WHAT},
+            None if None in j else round(float(np.median([one for one in j if one is not None])), 3),
         )
-        for folder, engine, t in zip(folders, engines, taken, strict=True)
+        for name, subject, t, j in zip(names, subjects, taken, joules, strict=True)
     ]
     return Benchmark(tuple(timings), machine(), versions(), threads)
 
 
-def _episode(engine: Engine, decisions: int) -> dict[str, list[float]]:
+def _episode(subject: Subject, decisions: int) -> dict[str, list[float]]:
     """Milliseconds of every encode, decide, prefill and decoding step of one episode."""
-    frames, session = _frames(decisions, engine.spec.vision.image_size), engine.session(INSTRUCTION)
-    prefill, step = _language_passes(engine)
-    window: list[np.ndarray] = []
     taken: dict[str, list[float]] = {what: [] for what in WHAT}
 
-    def timed(what: str, call: Callable[[], np.ndarray | object]) -> object:
+    def timed(what: str, call: Callable[[], Any]) -> Any:
         started = time.perf_counter()
         answer = call()
         taken[what].append(1000 * (time.perf_counter() - started))
         return answer
 
-    for frame in frames:
-        tokens = timed("encode", lambda frame=frame: engine.encode(frame[None]))
-        assert isinstance(tokens, np.ndarray)
-        window = [*window, tokens][-engine.profile.frames :] if engine.profile.name != "stream" else [tokens]
-        timed("decide", lambda window=window: session.decide(np.concatenate(window)))
-        timed("prefill", prefill)
-        timed("decode", step)
+    subject.start()
+    for frame in _frames(decisions, subject.image_size):
+        tokens = timed("encode", lambda frame=frame: subject.encode(frame))
+        timed("decide", lambda tokens=tokens: subject.decide(tokens))
+        timed("prefill", subject.prefill)
+        timed("decode", subject.decode)
     return taken
 
 
-def _language_passes(engine: Engine) -> tuple[Callable[[], object], Callable[[], object]]:
-    """A prefill of PREFILL_POSITIONS positions, and a decoding step after them."""
-    backend, n = engine.backend, PREFILL_POSITIONS
-    embeds = np.random.default_rng(0).standard_normal((n + 1, engine.spec.language.hidden), np.float32) * np.float32(0.02)
-    empty, cache = backend.cache(0), backend.cache(n + 32)
-    last, positions, mask = np.array([n - 1]), np.arange(n), causal(n)
-    _, new = backend.prefill(embeds[:n], positions, mask, empty, last)
-    cache.write(new, list(range(n)), cache.take(n))
-    row = np.full((1, cache.capacity + 1), UNSEEN)
-    row[:, :n] = row[:, -1] = 0
-    return (
-        lambda: backend.prefill(embeds[:n], positions, mask, empty, last),
-        lambda: backend.step(embeds[n:], np.array([n]), row, cache, np.array([0])),
-    )
+def _joules(subject: Subject, decisions: int) -> float | None:
+    """Of the whole machine per decision (encoding and deciding); None where the platform does not tell."""
+    subject.start()
+    with measured() as energy:
+        for frame in _frames(decisions, subject.image_size):
+            subject.decide(subject.encode(frame))
+    return None if energy.joules is None else energy.joules / decisions
 
 
-def peak_memory_mb(folder: Path, backend: str, threads: int) -> float:
-    """Peak resident memory of a process that opens the engine and makes a few decisions."""
-    command = [sys.executable, "-m", "export.bench", str(folder), backend, str(threads)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+def peak_memory_mb(name: str, backend: str, threads: int) -> float:
+    """Peak resident memory of a process that opens the subject and makes a few decisions."""
+    command = [sys.executable, "-m", "export.bench", name, backend, str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=MEMORY_SECONDS)
     if done.returncode != 0:
-        raise ValueError(f"{folder} could not be run in a process of its own: {done.stderr.strip().splitlines()[-1:]}")
+        raise ValueError(f"{name} could not be run in a process of its own: {done.stderr.strip().splitlines()[-1:]}")
     return float(done.stdout.split()[-1])
 
 
@@ -175,7 +163,8 @@ def table(result: Benchmark) -> str:
     lines.append(f"{'':<10}{'p50':>9}{'p95':>9}{'p99':>9}{'n':>7}   ms")
     for timing in result.timings:
         lines.append(
-            f"{timing.name}: profile {timing.profile}, {timing.megabytes:.1f} MB on disk, {timing.peak_memory_mb:.0f} MB of memory at most"
+            f"{timing.name}: profile {timing.profile}, {timing.megabytes:.1f} MB on disk, {timing.peak_memory_mb:.0f} MB of memory at most, "
+            f"energy {'not available' if timing.energy_j is None else f'{timing.energy_j:.2f} J a decision'}"
         )
         for what, (*values, n) in timing.ms.items():
             more = f"   ({timing.tokens_per_s:.0f} tokens/s)" if what == "decode" else ""
@@ -204,8 +193,8 @@ def page(result: Benchmark) -> str:
 
 def _main() -> None:
     """What `peak_memory_mb` starts."""
-    folder, backend, threads = sys.argv[1:]
-    _episode(open_engine(Path(folder), backend, int(threads)), WARM_UP)
+    name, backend, threads = sys.argv[1:]
+    _episode(open_subject(name, backend, int(threads)), 2)
     status = Path("/proc/self/status").read_text()  # not getrusage: its maximum is inherited from the process that started this one
     peak_kb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
     sys.stdout.write(f"{peak_kb / 1024}\n")

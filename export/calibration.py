@@ -7,7 +7,7 @@ ACTIONS: what was executed). A folder of them is a calibration set.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,10 +123,13 @@ def _read(path: Path) -> Recording:
 def fused_sequences(inputs: Inputs, recordings: Sequence[Recording], most_tokens: int) -> list[FusedSequence]:
     """Recordings as the model reads them under its profile, image tokens included, until `most_tokens` positions are reached."""
     sequences: list[FusedSequence] = []
+    held = 0
     for recording in recordings:
-        if sum(len(sequence.embeds) for sequence in sequences) >= most_tokens:
-            break
-        sequences += [_stream(inputs, recording)] if inputs.profile.name == "stream" else _windows(inputs, recording)
+        for sequence in [_stream(inputs, recording)] if inputs.profile.name == "stream" else _windows(inputs, recording):
+            if held >= most_tokens:
+                return sequences
+            sequences.append(sequence)
+            held += len(sequence.embeds)
     return sequences
 
 
@@ -143,16 +146,14 @@ def _stream(inputs: Inputs, recording: Recording) -> FusedSequence:
     return FusedSequence(np.concatenate(parts), np.where(near, causal(len(block_of)), UNSEEN))
 
 
-def _windows(inputs: Inputs, recording: Recording) -> list[FusedSequence]:
-    """Four decisions of an episode as prompts under the `navila` profile, each with its answer."""
-    tokens = inputs.encode(recording.frames)
+def _windows(inputs: Inputs, recording: Recording) -> Iterator[FusedSequence]:
+    """Four decisions of an episode as prompts under the `navila` profile, each with its answer: the last one first, whose window is full."""
     chunks = inputs.tokenizer.prompt(inputs.profile.user_text(recording.instruction))
-    sequences = []
-    for now in np.unique(np.linspace(0, len(tokens) - 1, 4).astype(int)):
-        frames = [
-            inputs.media.image_block(inputs.black_tokens if i is None else tokens[i]) for i in window(int(now) + 1, inputs.spec.frames)
-        ]
+    for now in np.unique(np.linspace(0, len(recording.frames) - 1, 4).astype(int))[::-1]:
+        seen = window(int(now) + 1, inputs.spec.frames)
+        given = sorted({i for i in seen if i is not None})
+        tokens = dict(zip(given, inputs.encode(recording.frames[given]), strict=True))
+        frames = [inputs.media.image_block(inputs.black_tokens if i is None else tokens[i]) for i in seen]
         answer = inputs.embed(inputs.tree.answer(int(recording.actions[now])))
         embeds = np.concatenate([inputs.fuse(chunks, iter(frames)), answer])
-        sequences.append(FusedSequence(embeds, causal(len(embeds))))
-    return sequences
+        yield FusedSequence(embeds, causal(len(embeds)))

@@ -13,7 +13,7 @@ import numpy as np
 
 from export import awq, smoothquant
 from export.bundle import copy_tokenizer, locked, staged, write_embedding, write_manifest
-from export.calibration import Calibration, Recording, fused_sequences
+from export.calibration import Calibration, FusedSequence, Recording, fused_sequences
 from export.journal import Journal, journal
 from export.language_graph import write_language_graph
 from export.quantise import block_weight
@@ -30,6 +30,8 @@ from nvila_edge.navigation.agent_profiles import OURS, agent_profile, check_prom
 
 VISION_KINDS, LANGUAGE_KINDS = ("w8a8", "fp16", "fp32"), ("w4a16", "fp16", "fp32")
 CALIBRATION_PATCHES, CALIBRATION_TOKENS = 65536, 8192
+LANGUAGE_BUDGET = 2e13  # decoder weights x calibration positions: large models are shown half as many
+ACCURACY_BUDGET = 2e13  # decoder weights x positions of the decisions that are compared: four of an 8B model, all of a small one
 EXTERNAL_ABOVE = 1_500_000_000  # bytes of weights; protobuf files end at 2 GB
 Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
 T = TypeVar("T")
@@ -67,14 +69,13 @@ def export_bundle(
     about = {"agent": agent, **_about(source, vision, language, calibration)}
     with locked(Path(out)) as out, journal(out, json.dumps(about, sort_keys=True)) as kept, staged(out) as folder:
         copy_tokenizer(source.tokenizer_folder, folder)
-        table = source.embedding()
-        write_embedding(folder, table)
+        write_embedding(folder, source.embedding())
         _export_vision(source, folder, vision, calibration, kept, progress)
-        _export_language(source, folder, language, calibration, table, kept, progress)
+        _export_language(source, folder, language, calibration, kept, progress)
         manifest = write_manifest(folder, source.spec, about)
         if accuracy_on:
             progress("accuracy", 0, 1)
-            accuracy = verify_bundle(folder, checkpoint, accuracy_on)
+            accuracy = verify_bundle(folder, checkpoint, accuracy_on, budget=ACCURACY_BUDGET)
             if not all(np.isfinite(value) for value in accuracy.to_json().values()):
                 raise ValueError(f"the exported model answers with values that are not finite; is {checkpoint} damaged?")
             about["accuracy"] = accuracy.to_json()
@@ -96,23 +97,26 @@ def _export_vision(source: Checkpoint, folder: Path, kind: str, calibration: Cal
         write_projector_graph(folder / PROJECTOR, spec, source.projector(), store)
 
 
-def _export_language(
-    source: Checkpoint, folder: Path, kind: str, calibration: Calibration, table: np.ndarray, kept: Journal, progress: Progress
-) -> None:
+def _export_language(source: Checkpoint, folder: Path, kind: str, calibration: Calibration, kept: Journal, progress: Progress) -> None:
     spec = source.spec.language
     layers: Iterator[Mapping[str, Weight]] = source.language_layers()
     if kind == "w4a16" and source.is_awq():
         layers = source.awq_layers()  # somebody calibrated it already: the very same codes
     elif kind == "w4a16":
-        inputs = Inputs(
-            source.spec, ChatTokenizer.from_folder(folder, source.spec.template), table, OnnxVision(folder, source.spec.vision, threads=1)
-        )
-        layers = awq.quantised_layers(source, fused_sequences(inputs, calibration.recordings, CALIBRATION_TOKENS), kept)
+        layers = awq.quantised_layers(source, _sequences(source, folder, calibration), kept)
     store = "float32" if kind == "fp32" else "float16"
     external = _external(folder / f"{LANGUAGE}.data", source.language_numbers(), store)
     tracked = _tracked(layers, "language", spec.layers, progress)
     head = block_weight(source.head(), 8) if kind == "w4a16" else source.head()  # nothing in front of it could take up AWQ's factors
     write_language_graph(folder / LANGUAGE, spec, tracked, source.norm(), head, store, external)
+
+
+def _sequences(source: Checkpoint, folder: Path, calibration: Calibration) -> list[FusedSequence]:
+    """What the decoder is calibrated on; the token table and the vision engine, gigabytes of a large model, are gone when this returns."""
+    tokenizer = ChatTokenizer.from_folder(folder, source.spec.template)
+    inputs = Inputs(source.spec, tokenizer, source.embedding(), OnnxVision(folder, source.spec.vision, threads=1))
+    most = min(CALIBRATION_TOKENS, max(CALIBRATION_TOKENS // 2, int(LANGUAGE_BUDGET / source.language_numbers())))
+    return fused_sequences(inputs, calibration.recordings, most)
 
 
 def _frames(patches: int) -> int:

@@ -16,6 +16,7 @@ from torch.nn import functional
 from nvila_edge.engines.spec import LanguageSpec, VisionSpec
 
 Tensors = Mapping[str, Tensor]
+SCORES = 1 << 27  # attention scores held at a time: half a GiB; an episode of an 8B model has 3e9
 
 
 def tensors(weights: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
@@ -80,7 +81,12 @@ def language_layer(weights: Tensors, spec: LanguageSpec, x_TH: Tensor, mask_TT: 
     q, k, v = turn(heads(qkv, "q")), turn(heads(qkv, "k")), heads(qkv, "v")
     groups = spec.heads // spec.kv_heads
     k, v = k.repeat_interleave(groups, 0), v.repeat_interleave(groups, 0)
-    o = ((q @ k.transpose(1, 2) * spec.head_dim**-0.5 + mask_TT).softmax(-1) @ v).transpose(0, 1).flatten(1)
+    rows = max(1, SCORES // (spec.heads * len(x_TH)))
+    mixed = [
+        (part @ k.transpose(1, 2) * spec.head_dim**-0.5 + mask).softmax(-1) @ v
+        for part, mask in zip(q.split(rows, 1), mask_TT.split(rows), strict=True)
+    ]
+    o = torch.cat(mixed, 1).transpose(0, 1).flatten(1)
     x_TH = x_TH + _affine(o, weights, "self_attn.o_proj")
     gate_up = norm(x_TH, "post_attention_layernorm")
     down = functional.silu(_affine(gate_up, weights, "mlp.gate_proj")) * _affine(gate_up, weights, "mlp.up_proj")

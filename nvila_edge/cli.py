@@ -18,7 +18,7 @@ from nvila_edge.verbs.bench import Bench
 from nvila_edge.verbs.chat import Chat
 from nvila_edge.verbs.data import DataCollect, DataHouses
 from nvila_edge.verbs.demo import Demo
-from nvila_edge.verbs.doctor import Doctor
+from nvila_edge.verbs.doctor import Doctor, DoctorHabitat
 from nvila_edge.verbs.eval import Eval
 from nvila_edge.verbs.export import Export
 from nvila_edge.verbs.replay import Replay
@@ -32,7 +32,8 @@ _OURS = ("nvila_edge", "agents", "sim", "export")
 
 VERBS: dict[str, type] = {
     "demo": Demo, "serve": Serve, "agent": Agent, "eval": Eval, "report": Report, "chat": Chat, "export": Export, "verify": Verify,
-    "bench": Bench, "train": Train, "data houses": DataHouses, "data scenetalk": DataScenetalk, "data collect": DataCollect, "replay": Replay, "doctor": Doctor,
+    "bench": Bench, "train": Train, "data houses": DataHouses, "data scenetalk": DataScenetalk, "data collect": DataCollect, "replay": Replay,
+    "doctor": Doctor, "doctor habitat": DoctorHabitat,
 }  # fmt: skip
 
 

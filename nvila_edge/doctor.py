@@ -21,10 +21,11 @@ EXTRAS = {
     "trimesh": ("sim", "houses"), "fastdtw": ("sim", "evaluation"), "torch": ("train", "training, export"),
     "transformers": ("train", "training, export"), "safetensors": ("train", "training, export"), "onnx": ("export", "export"),
     "ml_dtypes": ("export", "export"), "tensorrt_rtx_bindings": ("tensorrt", "GPU engines"), "ray": ("ray", "evaluation on many machines"),
-    "pyarrow": ("lerobot", "LeRobot data sets"), "rosbags": ("record", "recordings"), "pyrealsense2": ("realsense", "RealSense cameras"),
+    "pyarrow": ("lerobot", "LeRobot data sets"), "peft": ("train", "tuning with adapters"), "bitsandbytes": ("qlora", "tuning a 4-bit model"),
+    "rosbags": ("record", "recordings"), "pyrealsense2": ("realsense", "RealSense cameras"),
 }  # fmt: skip
 _REQUIRED = {"cv2": "images", "zmq": "serving", "msgpack": "serving", "tokenizers": "engines"}
-_SLOW = ("torch", "transformers")  # seconds to import: looked up only
+_SLOW = ("torch", "transformers", "peft", "bitsandbytes")  # seconds to import: looked up only
 OK, OPTIONAL, FAIL = "ok", "optional", "FAIL"
 
 
@@ -47,7 +48,12 @@ class Finding:
 
 def checks(bundle: Path, more: Sequence[Check] = ()) -> list[Finding]:
     """Run all checks."""
-    return [_run(check) for check in (*_own(bundle), *more)]
+    return run_checks([*_own(bundle), *more])
+
+
+def run_checks(wanted: Sequence[Check]) -> list[Finding]:
+    """Run these checks and no others."""
+    return [_run(check) for check in wanted]
 
 
 def mend(module: str | None) -> str | None:

@@ -13,6 +13,7 @@ import numpy as np
 from sim.episodes import PAD_INDEX, UNK_INDEX, Dataset, Episode, GroundTruth, Point, encode, save_split
 from sim.expert import expert_rollout
 from sim.geometry import Pose
+from sim.habitat_scenes import write_stage_config
 from sim.houses.glb import write_glb
 from sim.houses.house import SPLITS, House
 from sim.houses.library import HouseLibrary, house_names, scene_id
@@ -120,6 +121,7 @@ def build_dataset(
             path = Path(out) / scene_id(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_glb(house, path)
+            write_stage_config(path)
         if progress is not None:
             progress(len(found))
     return save_split(out, Dataset(split, tuple(found), truth, instruction_words()))

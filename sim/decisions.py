@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from agents.events import Decided
+from agents.protocols import Frame
 from nvila_edge.navigation.actions import Action, Turn
 from sim.geometry import Pose
 from sim.policies import action_index
@@ -39,21 +40,21 @@ class DecisionLog:
 
     def __init__(self, expert: ExpertAction | None, looks: bool) -> None:
         self._expert, self._looks = expert, looks
-        self._frame: np.ndarray | None = None
+        self._frame: Frame | None = None
         self._tiles: list[np.ndarray] = []
         self._expert_actions: list[int | None] = []
         self._yaw_deg: list[float] = []
         self._timing_ms: list[dict[str, float]] = []
         self._turning = 0
 
-    def captured(self, rgb: np.ndarray) -> None:
-        """The newest frame, uint8 [H, W, 3]."""
-        self._frame = rgb
+    def captured(self, frame: Frame) -> None:
+        """The newest frame; its picture is looked at when a decision is made on it."""
+        self._frame = frame
 
     def decided(self, event: Decided, pose: Pose) -> None:
         """A decision, made at `pose` on the newest frame."""
         if self._looks and self._frame is not None:
-            self._tiles.append(thumbnail(self._frame))
+            self._tiles.append(thumbnail(self._frame.rgb))
         self._expert_actions.append(action_index(self._expert(pose, self._turning)) if self._expert else None)
         self._yaw_deg.append(round(math.degrees(pose.yaw_rad), 1))
         self._timing_ms.append(event.decision.timing_ms)

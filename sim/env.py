@@ -11,7 +11,7 @@ from nvila_edge.navigation.actions import FORWARD_STEP_CM, TURN_STEP_DEG, Primit
 from sim.cameras import LazyFrame
 from sim.geometry import Pose
 from sim.houses.house import House
-from sim.navmesh import NavMesh
+from sim.navmesh import DistanceTo, NavMesh
 from sim.renderer import Renderer
 
 FORWARD_M = FORWARD_STEP_CM / 100
@@ -96,3 +96,7 @@ class HouseEnv:
 
     def halt(self) -> None:
         """Nothing moves between primitives."""
+
+    def distances_to(self, goal: np.ndarray) -> DistanceTo:
+        """Geodesic distances to `goal` [3] on the house's navmesh."""
+        return self.navmesh.distances_to(goal)

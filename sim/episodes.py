@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,24 @@ def load_usable(folder: Path | str, split: str, choice: Choice = ALL) -> Dataset
     truth, truth_faults = _ground_truth(truth_path) if truth_path.exists() else ({}, [])
     words = (content.get("instruction_vocab") or {}).get("word_list", ["<pad>", "<unk>"])  # RxR has none
     return Dataset(split, tuple(episodes), truth, tuple(words), tuple(faults), tuple(truth_faults))
+
+
+def said_by_hand(dataset: Dataset, folder: Path) -> Dataset:
+    """The episodes that people have said in words of their own, with those: SPLIT_by_hand.json in `folder` maps episode ids to instructions.
+
+    Raises FileNotFoundError without that file, ValueError when it is no such map or names an episode that there is not.
+    """
+    path = folder / f"{dataset.split}_by_hand.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: nobody has said the instructions of {dataset.split} by hand; take --instructions own")
+    try:
+        texts = {str(key): _text(text, "instruction") for key, text in json.loads(path.read_bytes()).items()}
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: expected an object of instructions by episode id ({error})") from None
+    if unknown := sorted(texts.keys() - {episode.episode_id for episode in dataset.episodes}):
+        raise ValueError(f"{path}: no episode {', '.join(unknown[:5])} in {dataset.split}")
+    said = (replace(episode, instruction=texts[episode.episode_id]) for episode in dataset.episodes if episode.episode_id in texts)
+    return replace(dataset, episodes=tuple(said))
 
 
 def _existing(folder: Path | str, split: str, role: str) -> Path:

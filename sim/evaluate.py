@@ -20,8 +20,7 @@ from nvila_edge.serving.process import ServerProcess, start_server
 from nvila_edge.shipped import BUNDLE, DATASET
 from sim.crew import Crew, EvaluationError, Reporter
 from sim.early_failure import Watched
-from sim.env import FORWARD_M
-from sim.episodes import Choice, Dataset, Episode, Fault, load_usable, split_file
+from sim.episodes import Choice, Dataset, Episode, Fault, load_usable, said_by_hand, split_file
 from sim.metrics import SUCCESS_M
 from sim.policies import expert_histogram, median_steps
 from sim.report import build_report
@@ -29,7 +28,9 @@ from sim.results import THROUGHPUT, Record, RunFolder, in_order, write_json
 from sim.shards import Shard
 from sim.stage import StageSetup
 from sim.summary import header, summarise
+from sim.task_profiles import DEFAULT, TaskProfile, task_of, task_profile
 from sim.throughput import throughput
+from sim.worlds import ENVS
 
 POLICIES = ("engine", "oracle", "random", "forward")
 
@@ -50,10 +51,12 @@ class EvalOptions:
     episodes: int | None = None
     workers: int = 1
     seed: int = 0
-    instructions: Literal["own", "swapped"] = "own"
+    instructions: Literal["own", "swapped", "by-hand"] = "own"
     frames: Literal["camera", "black"] = "camera"
     videos: int = 5
-    env: Literal["house"] = "house"
+    env: Literal["house", "habitat"] = "house"
+    scenes: Path | None = None  # for Habitat
+    profile: str = DEFAULT
     shard: str | None = None
     demo: bool = False  # a demonstration: its folder may be replaced by the next one
     role: Literal["", "guide", "follower"] = ""
@@ -118,23 +121,33 @@ def resolve(options: EvalOptions) -> Task:
         raise ValueError(f"--seed {options.seed}, --videos {options.videos}: neither may be below 0")
     if options.policy not in POLICIES:
         raise ValueError(f"--policy {options.policy!r}: one of {', '.join(POLICIES)}")
+    if options.env not in ENVS:
+        raise ValueError(f"--env {options.env!r}: one of {', '.join(ENVS)}")
+    if options.env == "house" and (options.profile != DEFAULT or options.scenes is not None):
+        raise ValueError(f"--profile and --scenes are for --env habitat; our own houses are walked with {DEFAULT}")
     if options.policy == "engine" and not (bundle / "manifest.json").exists() and not (bundle / "config.json").exists():
         raise ValueError(f"{bundle} is no bundle: it has no manifest.json; make one with `nvila-edge export CKPT {bundle}`")
     agent, choice = _agent(options, bundle), _choice(options)
+    profile = _profile(options, agent)
     dataset = load_usable(folder, options.split, choice)
+    if options.instructions == "by-hand":
+        dataset = said_by_hand(dataset, folder)
     episodes, faults = _with_goals(dataset, f"the split {options.split} of {folder}")
     episodes = spread(episodes, options.episodes)
     config: Record = {
         "env": options.env, "dataset": options.dataset if options.dataset == "builtin" else folder.resolve().name,
         "dataset_sha256": _sha256(*(split_file(folder, options.split, truth, choice.role) for truth in (False, True))),
         "split": options.split, "policy": options.policy, "episodes": len(episodes), "seed": options.seed,
-        "instructions": options.instructions, "frames": options.frames, "max_steps": agent.max_steps, "success_distance_m": SUCCESS_M,
-        "camera": {
-            "width": agent.camera.width_px, "height": agent.camera.height_px, "hfov_deg": agent.camera.hfov_deg, "height_m": agent.camera.height_m,
-        },
-        "forward_m": FORWARD_M, "turn_deg": agent.steps.turn_deg, "sliding": True, **({"demo": True} if options.demo else {}),
+        "instructions": options.instructions, "frames": options.frames, "max_steps": min(agent.max_steps, profile.max_steps),
+        "success_distance_m": SUCCESS_M,
+        "camera": {"width": profile.width, "height": profile.height, "hfov_deg": profile.hfov_deg, "height_m": profile.camera_height_m},
+        "forward_m": profile.forward_m, "turn_deg": profile.turn_deg, "sliding": profile.sliding, **({"demo": True} if options.demo else {}),
         **({"role": choice.role} if choice.role else {}), **({"languages": list(choice.languages)} if choice.languages else {}),
     }  # fmt: skip
+    if options.env == "habitat":
+        from sim.habitat import load_habitat
+
+        config |= {"profile": profile.name, "habitat_sim": load_habitat().__version__}
     if options.policy == "engine":
         files = [bundle / "manifest.json"] if _is_bundle(bundle) else sorted(file for file in bundle.rglob("*") if file.is_file())
         config["bundle_sha256"] = _sha256(*files)
@@ -158,6 +171,18 @@ def _agent(options: EvalOptions, bundle: Path) -> AgentProfile:
     if agent.leaks_queue and options.workers > 1:
         raise ValueError(f"--workers {options.workers}: what the agent {agent.name!r} does depends on the episode before; give --workers 1")
     return agent
+
+
+def _profile(options: EvalOptions, agent: AgentProfile) -> TaskProfile:
+    """Habitat's task, which the agent's turns must fit; in our own houses the agent's own camera and steps."""
+    if options.env == "house":
+        return task_of(agent)
+    profile = task_profile(options.profile)
+    if options.policy == "engine" and profile.turn_deg != agent.steps.turn_deg:
+        raise ValueError(
+            f"--profile {profile.name} turns by {profile.turn_deg:g} degrees, the agent {agent.name!r} by {agent.steps.turn_deg}: choose another"
+        )
+    return profile
 
 
 def _choice(options: EvalOptions) -> Choice:
@@ -189,7 +214,8 @@ def _stage_setup(options: EvalOptions, task: Task) -> StageSetup:
     truths, blind = list(task.dataset.ground_truth.values()), options.policy in ("random", "forward")
     return StageSetup(
         dataset=str(task.folder), split=options.split, policy=options.policy, seed=options.seed,
-        swapped=options.instructions == "swapped", black=options.frames == "black", out=str(options.folder), videos=task.filmed,
+        env=options.env, profile=options.profile, scenes=str(options.scenes) if options.scenes else "",
+        instructions=options.instructions, black=options.frames == "black", out=str(options.folder), videos=task.filmed,
         expert_counts=tuple(expert_histogram(truths)) if blind else (), stop_after=median_steps(truths) if blind else 0,
         agent=task.agent.name, role=options.role, languages=_choice(options).languages,
     )  # fmt: skip

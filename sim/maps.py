@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -15,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from sim.geometry import Pose
 from sim.houses.house import Room
 from sim.metrics import SUCCESS_M
-from sim.renderer import MapTransform, Renderer
+from sim.renderer import MapTransform
 from sim.results import write_atomic, write_json
 
 Colour = tuple[int, int, int]
@@ -63,11 +64,19 @@ class HouseMap:
             return None
 
 
-def draw_map(renderer: Renderer, rooms: Sequence[Room], longest_px: int = 640) -> HouseMap:
-    """The map of the house that the renderer has loaded, its longer side `longest_px`, slightly washed out, with the rooms' names."""
-    rgb, transform = renderer.top_down(20.0)
+class FromAbove(Protocol):
+    """What can be drawn from above: a renderer with a house, or a scene of Habitat's."""
+
+    def top_down(self, pixels_per_m: float) -> tuple[np.ndarray, MapTransform]:
+        """uint8 [H, W, 3] and where world points lie in it."""
+        ...
+
+
+def draw_map(scene: FromAbove, rooms: Sequence[Room], longest_px: int = 640) -> HouseMap:
+    """The scene's map, its longer side `longest_px`, slightly washed out, with the rooms' names."""
+    rgb, transform = scene.top_down(20.0)
     pixels_per_m = 20.0 * longest_px / max(rgb.shape[:2])
-    rgb, transform = renderer.top_down(pixels_per_m)
+    rgb, transform = scene.top_down(pixels_per_m)
     image = Image.fromarray((255 - (255 - rgb.astype(np.float32)) * 0.6).astype(np.uint8))
     canvas = ImageDraw.Draw(image)
     for room in rooms:

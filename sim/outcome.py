@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from agents.events import Decided, Ended
+from nvila_edge.navigation.actions import Primitive
 from sim.decisions import DecisionLog
-from sim.env import HouseEnv
 from sim.episodes import Episode, GroundTruth
 from sim.geometry import Pose
-from sim.houses.house import House
+from sim.houses.house import Room
 from sim.metrics import SUCCESS_M, episode_metrics
 from sim.navmesh import NavMesh
 from sim.policies import action_index, histogram, merged
@@ -31,10 +33,35 @@ class LeftOut(Exception):
     """An episode cannot be played as the dataset has it; the message says why. It is counted and named, and the others go on."""
 
 
+class Distances(Protocol):
+    """Geodesic distances to one goal."""
+
+    def distance(self, point: np.ndarray) -> float:
+        """Metres from `point` [3]; inf when there is no way."""
+        ...
+
+
+class Walked(Protocol):
+    """What an environment has recorded since its reset: positions (start first), collided and actions, one per primitive."""
+
+    positions: list[tuple[float, float, float]]
+    collided: list[bool]
+    actions: list[Primitive]
+
+    @property
+    def pose(self) -> Pose:
+        """Where the agent stands."""
+        ...
+
+    def distances_to(self, goal: np.ndarray) -> Distances:
+        """Geodesic distances to `goal` [3]."""
+        ...
+
+
 class EpisodeRecord:
     """What the loop's events leave behind."""
 
-    def __init__(self, env: HouseEnv, log: DecisionLog) -> None:
+    def __init__(self, env: Walked, log: DecisionLog) -> None:
         self.env, self.log = env, log
         self.poses: list[Pose] = [env.pose]
         self.owners: list[int] = []  # the decision behind each primitive
@@ -86,14 +113,10 @@ def check_house(episode: Episode, start: Pose, navmesh: NavMesh) -> None:
 
 
 def episode_result(
-    episode: Episode, instruction: str, env: HouseEnv, record: EpisodeRecord, truth: GroundTruth | None, house: House
+    episode: Episode, instruction: str, env: Walked, record: EpisodeRecord, truth: GroundTruth | None, rooms: Sequence[Room]
 ) -> tuple[Record, list[float]]:
     """The episode's line of results, and the geodesic distance to the goal at every position."""
-    field = env.navmesh.distances_to(np.array(episode.goal))
-    distances: list[float] = []
-    for index, position in enumerate(env.positions):
-        still = index > 0 and position == env.positions[index - 1]
-        distances.append(distances[-1] if still else field.distance(np.array(position)))
+    distances = measured(env.positions, env.distances_to(np.array(episode.goal)))
     locations = [list(point) for point in (truth.locations if truth is not None else episode.reference_path or env.positions[:1])]
     actions = [int(action) for action in env.actions]
     metrics = episode_metrics([list(p) for p in env.positions], actions, distances, env.collided, locations, SUCCESS_M)
@@ -110,7 +133,7 @@ def episode_result(
     }  # fmt: skip
     result |= {name: round(metrics[name], 6) for name in METRICS} | {"collisions": int(metrics["collisions"])}
     result |= {
-        "ended": ended.reason, "shortest_path_length": round(distances[0], 6), "rooms_entered": rooms_entered(house, locations),
+        "ended": ended.reason, "shortest_path_length": round(distances[0], 6), "rooms_entered": rooms_entered(rooms, locations),
         "goal": _rounded(episode.goal), "reference": [_rounded(point) for point in locations],
         "expert_actions": histogram(merged(truth.actions)) if truth is not None else [0] * 10, "trace": record.trace,
     }  # fmt: skip
@@ -122,11 +145,26 @@ def _rounded(point: tuple[float, ...] | list[float]) -> list[float]:
     return [round(float(value), 5) for value in point]
 
 
-def rooms_entered(house: House, locations: list[list[float]]) -> int:
+def measured(positions: Sequence[tuple[float, float, float]], distances: Distances) -> list[float]:
+    """The distance to the goal at every position, as habitat-lab measures it: anew only when the agent has moved by more than
+    1e-4 m + 1e-5 of the coordinate, in any coordinate, since it was measured last (facts 2.7.10)."""
+    found: list[float] = []
+    last: np.ndarray | None = None
+    for position in positions:
+        here = np.array(position)
+        if last is None or not np.allclose(last, here, rtol=1e-5, atol=1e-4):
+            found.append(distances.distance(here))
+            last = here
+        else:
+            found.append(found[-1])
+    return found
+
+
+def rooms_entered(rooms: Sequence[Room], locations: list[list[float]]) -> int:
     """How often a way enters another room than the one that it was in; points between rooms belong to the room before."""
     entered, before = 0, None
     for x, _, z in locations:
-        room = house.room_at(x, z)
+        room = next((room for room in rooms if room.contains(x, z)), None)
         if room is not None and before is not None and room.room_id != before:
             entered += 1
         before = room.room_id if room is not None else before

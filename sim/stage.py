@@ -1,4 +1,4 @@
-"""One worker's stage: houses, cameras and a policy, on which it plays episodes one after the other."""
+"""One worker's stage: worlds, cameras and a policy, on which it plays episodes one after the other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from agents.events import Captured, Decided, Ended, Executed, ServerLost
 from agents.guard import SIMULATION
-from agents.loop import Loop, LoopConfig
+from agents.loop import Loop
 from agents.policy import Policy
 from agents.profiles import ForcedStop, loop_config, remote_policy
 from nvila_edge.navigation.actions import Action, Primitive
@@ -24,20 +24,16 @@ from nvila_edge.serving.client import Client
 from nvila_edge.serving.link import Link, LocalLink
 from sim.cameras import DarkCamera, TimedCamera
 from sim.decisions import DecisionLog
-from sim.env import HouseEnv
-from sim.episodes import Choice, Dataset, Episode, load_usable
-from sim.expert import Expert
-from sim.houses.house import House
-from sim.houses.library import HouseLibrary, scene_name
-from sim.maps import HouseMap, draw_map
-from sim.navmesh import NavMesh
-from sim.outcome import EpisodeError, EpisodeRecord, LeftOut, check_house, episode_result
+from sim.episodes import Choice, Dataset, Episode, load_usable, said_by_hand
+from sim.maps import HouseMap
+from sim.outcome import Distances, EpisodeError, EpisodeRecord, LeftOut, episode_result
 from sim.policies import ForwardPolicy, OraclePolicy, RandomPolicy, TimedPolicy
-from sim.renderer import Renderer
 from sim.results import MAPS, VIDEOS, Record, video_name
 from sim.stopwatch import Stopwatch
+from sim.task_profiles import DEFAULT, task_of, task_profile
 from sim.throughput import spent
-from sim.video import VIEW_PX, Step, Story, write_video
+from sim.video import Step, Story, write_video
+from sim.worlds import Env, World, open_worlds
 
 SWAP_M = 5.0  # a swapped instruction leads to a goal at least this far from the episode's own
 PATIENCE_S = 60.0  # for the server: in a simulator a slow machine must not change results
@@ -56,10 +52,13 @@ class StageSetup:
     split: str
     policy: str
     seed: int
-    swapped: bool
+    instructions: str
     black: bool
     out: str
     videos: tuple[str, ...]
+    env: str = "house"
+    profile: str = DEFAULT
+    scenes: str = ""  # folder of scenes, for Habitat
     address: str = ""
     expert_counts: tuple[int, ...] = ()
     stop_after: int = 0
@@ -85,8 +84,8 @@ class Played:
 class GoalDistance:
     """The geodesic distance to an episode's goal as Habitat's measure has it: taken anew only after a move (facts/vln-ce.md 2.7.10)."""
 
-    def __init__(self, env: HouseEnv, episode: Episode) -> None:
-        self._env, self._field = env, env.navmesh.distances_to(np.array(episode.goal))
+    def __init__(self, env: Env, episode: Episode) -> None:
+        self._env, self._field = env, env.distances_to(np.array(episode.goal))
         self._at, self._distance_m = np.full(3, np.inf), math.inf
 
     def __call__(self) -> float:
@@ -101,17 +100,23 @@ OnDecision = Callable[[int, Decided], None]  # steps so far, decision
 
 
 class Stage:
-    """Plays episodes of one split. Use as a context manager. Raises RenderError without EGL, ValueError for a bad dataset."""
+    """Plays episodes of one split. Use as a context manager.
+
+    Raises RenderError without EGL, HabitatError without Habitat, ValueError for a bad dataset.
+    """
 
     def __init__(self, setup: StageSetup) -> None:
         self.setup, self.agent = setup, agent_profile(setup.agent)
         self.dataset: Dataset = load_usable(Path(setup.dataset), setup.split, Choice(setup.role, setup.languages))
+        if setup.instructions == "by-hand":
+            self.dataset = said_by_hand(self.dataset, Path(setup.dataset))
         self.episodes = {episode.episode_id: episode for episode in self.dataset.episodes}
-        self._houses = HouseLibrary(2)
         self._exit = ExitStack()
-        eye = self.agent.camera
-        self._camera_renderer = self._exit.enter_context(closing(Renderer(eye.width_px, eye.height_px, eye.hfov_deg)))
-        self._video_renderer = None
+        scenes = Path(setup.scenes) if setup.scenes else None
+        task = task_of(self.agent) if setup.env == "house" else task_profile(setup.profile)
+        self._worlds = self._exit.enter_context(closing(open_worlds(setup.env, task, Path(setup.dataset), scenes)))
+        config = loop_config(self.agent, SIMULATION, server_deadline_s=0.0)
+        self._loop_config = replace(config, max_primitives=min(config.max_primitives, task.max_steps))
         self._left: tuple[Action, tuple[Primitive, ...]] | None = None  # of an agent with a leaking queue
         self._client = self._exit.enter_context(Client(setup.address, silence_s=PATIENCE_S)) if setup.address else None
 
@@ -134,47 +139,47 @@ class Stage:
 
     def _played(self, episode: Episode, on_decision: OnDecision, watch: Stopwatch) -> tuple[Record, EpisodeRecord]:
         with watch.span("load"):
-            house, navmesh, env, instruction = self._prepared(episode)
-        expert = Expert(env.navmesh, np.array(episode.goal))
-        record = EpisodeRecord(env, DecisionLog(expert.action, looks=self._client is not None and not self.setup.black))
+            world, instruction = self._prepared(episode)
+        env, goal = world.env, np.array(episode.goal)
+        record = EpisodeRecord(env, DecisionLog(world.expert(goal), looks=self._client is not None and not self.setup.black))
         camera = TimedCamera(DarkCamera(self.agent.camera) if self.setup.black or self._client is None else env, watch)
-        policy = TimedPolicy(self._policy(episode, env), watch)
+        policy = TimedPolicy(self._policy(episode, world), watch)
         loop = Loop(policy, camera, env, self._link, self._loop_config, self._forced(episode, env))
         loop.left = self._left
         self._follow(loop, instruction, episode.episode_id, record, on_decision)
         self._left = loop.left
         truth = self.dataset.ground_truth.get(episode.episode_id)
-        result, distances = episode_result(episode, instruction, env, record, truth, house)
+        result, distances = episode_result(episode, instruction, env, record, truth, world.rooms)
         with watch.span("video"):
             if episode.episode_id in self.setup.videos:
-                self._film(result, record, distances, house)
+                self._film(result, record, distances, world)
             record.log.save(Path(self.setup.out), episode.episode_id)
-            self._save_map(house)
+            self._save_map(world)
         return result, record
 
-    def _prepared(self, episode: Episode) -> tuple[House, NavMesh, HouseEnv, str]:
-        """The episode's house, the agent at its start, and what it is told. Raises LeftOut."""
+    def _prepared(self, episode: Episode) -> tuple[World, str]:
+        """The episode's scene with the agent at its start, and what it is told. Raises LeftOut."""
         try:
-            house, navmesh = self._houses[scene_name(episode.scene_id)]
-            instruction = self._instruction(episode, navmesh) if self.setup.swapped else episode.instruction
+            world = self._worlds[episode.scene_id]
+            start = world.env.reset(episode.start)
+            distances = world.env.distances_to(np.array(episode.goal))
+            instruction = self._instruction(episode, distances) if self.setup.instructions == "swapped" else episode.instruction
             checked_instruction(instruction)  # asked as it is written: tidying is the agent's
-            env = HouseEnv(house, navmesh, self._camera_renderer, self.agent.steps.turn_deg)
-            start = env.reset(episode.start)
         except ValueError as error:
             raise LeftOut(str(error)) from error
-        check_house(episode, start, navmesh)
-        return house, navmesh, env, instruction
+        world.check(episode, start)
+        return world, instruction
 
     @property
     def _link(self) -> Link:
         return self._client or LocalLink()
 
-    def _policy(self, episode: Episode, env: HouseEnv) -> Policy:
+    def _policy(self, episode: Episode, world: World) -> Policy:
         setup = self.setup
         match setup.policy:
             case "oracle":
-                expert = Expert(env.navmesh, np.array(episode.goal))
-                return OraclePolicy(lambda: expert.action(env.pose))
+                expert = world.expert(np.array(episode.goal))
+                return OraclePolicy(lambda: expert(world.env.pose, 0))
             case "random":
                 return RandomPolicy(setup.expert_counts, setup.stop_after, setup.seed)
             case "forward":
@@ -182,11 +187,7 @@ class Stage:
         assert self._client is not None, "the engine policy has a server"
         return remote_policy(self.agent, self._client, PATIENCE_S, setup.seed)
 
-    @property
-    def _loop_config(self) -> LoopConfig:
-        return loop_config(self.agent, SIMULATION, server_deadline_s=0.0)
-
-    def _forced(self, episode: Episode, env: HouseEnv) -> ForcedStop | None:
+    def _forced(self, episode: Episode, env: Env) -> ForcedStop | None:
         """The agent's rule for hopeless episodes, told the distance that only a simulator knows."""
         if self.agent.privileged_stop is None:
             return None
@@ -198,7 +199,7 @@ class Stage:
         for event in loop.run(instruction, episode_id):
             match event:
                 case Captured(frame):
-                    record.log.captured(frame.rgb)
+                    record.log.captured(frame)
                 case Decided():
                     record.decided(event)
                     on_decision(len(record.env.actions), event)
@@ -215,38 +216,32 @@ class Stage:
                 case _:
                     pass
 
-    def _instruction(self, episode: Episode, navmesh: NavMesh) -> str:
+    def _instruction(self, episode: Episode, distances: Distances) -> str:
         """Of another episode of the house whose goal is 5 m away or more; drawn from the seed and the id alone. Raises LeftOut without one."""
         others = [
             other for other in self.dataset.episodes
             if other.scene_id == episode.scene_id and other.episode_id != episode.episode_id and other.instruction != episode.instruction
         ]  # fmt: skip
-        distances = navmesh.distances_to(np.array(episode.goal))
         fitting = [other for other in others if SWAP_M <= distances.distance(np.array(other.goal)) < math.inf]
         if not fitting:
             raise LeftOut(f"no other instruction fits: no other goal in its house is {SWAP_M:g} m or more away")
         rng = np.random.default_rng(np.random.SeedSequence([self.setup.seed, zlib.crc32(episode.episode_id.encode())]))
         return sorted(fitting, key=lambda other: other.episode_id)[int(rng.integers(len(fitting)))].instruction
 
-    def _film(self, result: Record, record: EpisodeRecord, distances: list[float], house: House) -> None:
-        if self._video_renderer is None:
-            self._video_renderer = self._exit.enter_context(closing(Renderer(VIEW_PX, VIEW_PX)))
-        renderer = self._video_renderer
-        renderer.show(house)
+    def _film(self, result: Record, record: EpisodeRecord, distances: list[float], world: World) -> None:
         episode_id = str(result["episode_id"])
         steps = [
             Step(pose, index, distances[index], decision + 1, record.shown[decision])
             for index, (pose, decision) in enumerate(zip(record.poses, [*record.owners, len(record.shown) - 1], strict=True))
         ]
         story = Story(
-            f"{house.name}  ·  episode {episode_id}  ·  policy {self.setup.policy}", result["instruction"], steps,
+            f"{world.name}  ·  episode {episode_id}  ·  policy {self.setup.policy}", result["instruction"], steps,
             np.array(result["reference"]), np.array(result["goal"]), bool(result["success"]), result["ended"] in ("stop", "forced"),
         )  # fmt: skip
-        house_map = HouseMap.load(Path(self.setup.out) / MAPS, house.name) or draw_map(renderer, house.rooms)
-        write_video(Path(self.setup.out) / VIDEOS / video_name(episode_id), story, house_map, renderer.rgb)
+        house_map = HouseMap.load(Path(self.setup.out) / MAPS, world.name) or world.draw_map()
+        write_video(Path(self.setup.out) / VIDEOS / video_name(episode_id), story, house_map, world.view)
 
-    def _save_map(self, house: House) -> None:
+    def _save_map(self, world: World) -> None:
         folder = Path(self.setup.out) / MAPS
-        if not (folder / f"{house.name}.json").exists():
-            self._camera_renderer.show(house)
-            draw_map(self._camera_renderer, house.rooms).save(folder, house.name)
+        if not (folder / f"{world.name}.json").exists():
+            world.draw_map().save(folder, world.name)

@@ -78,6 +78,12 @@ def load_bundle(folder: str | Path, backend: str = "onnxruntime", threads: int =
 
 def _open(root: Path, manifest: Manifest, backend: str, threads: int) -> Backend:
     if backend == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            from nvila_edge.engines.backends.torch_quantised import open_on_gpu
+
+            return open_on_gpu(root, manifest.spec)
         from nvila_edge.engines.backends.torch import open_quantised
 
         return open_quantised(root, manifest.spec, threads)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from nvila_edge.engines.cache import UNSEEN, NewKeyValues
+from nvila_edge.engines.cache import UNSEEN, Cache, NewKeyValues
 from nvila_edge.engines.greedy import causal, continued
 from nvila_edge.model.tokens import IMAGE_MARK
 from nvila_edge.navigation.actions import ACTIONS, SENTENCES, Action
@@ -168,19 +168,31 @@ class StreamSession:
 
 
 class WindowSession:
-    """The `navila` profile: the whole prompt anew for every decision; keys and values of the text before the first frame are kept."""
+    """The `navila` profile: the whole prompt anew for every decision, but for the text before the first frame and that frame, whose keys and values are kept.
+
+    The first frame of a window is the same for nearly all of an episode: black until the history is as long as the window, the very first one from then on.
+    The passes are split at the same place whether it has changed or not, so that an answer depends on nothing but its window, to the bit.
+    """
 
     def __init__(self, engine: Engine, instruction: str) -> None:
         self._engine = engine
         chunks = engine.tokenizer.prompt(engine.profile.user_text(instruction))
-        first = next(i for i, chunk in enumerate(chunks) if chunk.media)
-        head = np.array([token for chunk in chunks[:first] for token in chunk.ids], np.int64)
-        self._head, self._rest = head, chunks[first:]
-        assert sum(chunk.media == IMAGE_MARK for chunk in self._rest) == engine.spec.frames
-        self._cache = engine.backend.cache(len(head))
-        mask = np.concatenate([np.full((len(head), len(head)), UNSEEN), causal(len(head))], 1)
-        _, new = engine.backend.prefill(engine.embed(head), np.arange(len(head)), mask, self._cache, np.array([len(head) - 1]))
-        self._cache.write(new, list(range(len(head))), self._cache.take(len(head)))
+        after_first = 1 + next(i for i, chunk in enumerate(chunks) if chunk.media)
+        self._opening, self._rest = chunks[:after_first], chunks[after_first:]
+        assert sum(chunk.media == IMAGE_MARK for chunk in chunks) == engine.spec.frames
+        self._first = engine.black_tokens
+        self._cache = self._opened(self._first)
+
+    def _opened(self, first: np.ndarray) -> Cache:
+        """Keys and values of the text before the first frame and of that frame, tokens [k, H]."""
+        engine = self._engine
+        embeds = engine.fuse(self._opening, iter([engine.media.image_block(first)]))
+        n = len(embeds)
+        cache = engine.backend.cache(n)
+        mask = np.concatenate([np.full((n, n), UNSEEN), causal(n)], 1)
+        _, new = engine.backend.prefill(embeds, np.arange(n), mask, cache, np.array([n - 1]))
+        cache.write(new, list(range(n)), cache.take(n))
+        return cache
 
     def decide(self, tokens: np.ndarray, blocked: bool = False) -> Decision:
         """tokens float [1..frames, k, H], oldest first; shorter histories are padded with black frames in front, as the checkpoints were
@@ -188,7 +200,11 @@ class WindowSession:
         """
         started = time.perf_counter()
         engine, tree = self._engine, self._engine.tree
-        embeds = np.concatenate([self._window(tokens), engine.embed(tree.tokens)])
+        first, *others = self._frames(tokens)
+        if not np.array_equal(first, self._first):
+            self._first, self._cache = first.copy(), self._opened(first)
+        frames = (engine.media.image_block(frame) for frame in others)
+        embeds = np.concatenate([engine.fuse(self._rest, frames), engine.embed(tree.tokens)])
         fixed, past = len(embeds) - len(tree), self._cache.capacity
         positions = past + np.concatenate([np.arange(fixed), fixed + tree.depths])
         own = causal(len(embeds))
@@ -206,14 +222,12 @@ class WindowSession:
     def say(self, tokens: np.ndarray, max_new_tokens: int) -> Decision:
         """tokens as `decide` takes them; the whole prompt is prefilled, since its keys and values are needed for every token to come."""
         started = time.perf_counter()
-        embeds = np.concatenate([self._engine.embed(self._head), self._window(tokens)])
+        blocks = (self._engine.media.image_block(frame) for frame in self._frames(tokens))
+        embeds = self._engine.fuse([*self._opening, *self._rest], blocks)
         text, probability = continued(self._engine, embeds, max_new_tokens)
         return Decision(None, text, probability, timing_ms={"language": (time.perf_counter() - started) * 1000})
 
-    def _window(self, tokens: np.ndarray) -> np.ndarray:
-        """The prompt from its first frame on, float32 [T, H]: black frames in front of a short history."""
-        engine = self._engine
-        tokens = checked_tokens(engine, tokens, most=engine.spec.frames)
-        missing = engine.spec.frames - len(tokens)
-        frames = (engine.media.image_block(frame) for frame in [*[engine.black_tokens] * missing, *tokens])
-        return engine.fuse(self._rest, frames)
+    def _frames(self, tokens: np.ndarray) -> list[np.ndarray]:
+        """As many frames as the window has, black ones in front of a short history."""
+        tokens = checked_tokens(self._engine, tokens, most=self._engine.spec.frames)
+        return [*[self._engine.black_tokens] * (self._engine.spec.frames - len(tokens)), *tokens]

@@ -31,7 +31,7 @@ def load(kind: type[NVILA], path_or_hub_id: str | Path, dtype: str | None, devic
     place = usable_device(device or "cpu")
     found = opened(path_or_hub_id)
     model = skeleton(kind, found)
-    _fill(model, found.stored, found.folder, DTYPES[dtype] if dtype else None)
+    fill_parts(model, found.stored, found.folder, DTYPES[dtype] if dtype else None)
     return model.eval().to(place)
 
 
@@ -125,8 +125,8 @@ def _tokenizer(folder: Path, template: str, rows: int) -> ChatTokenizer:
     return tokenizer
 
 
-def _fill(model: NVILA, stored: dict[str, dict[str, StoredTensor]], folder: Path, dtype: torch.dtype | None) -> None:
-    """Everything is checked before anything is read."""
+def fill_parts(model: NVILA, stored: dict[str, dict[str, StoredTensor]], folder: Path, dtype: torch.dtype | None) -> None:
+    """Gives a skeleton its tensors; dtype None: as stored. Everything is checked before anything is read."""
     modules = {"vision_tower": model.vision_tower, "mm_projector": model.mm_projector, "llm": model.llm}
     optional = {"llm": ("lm_head.weight",) if model.llm.config.tie_word_embeddings else ()}
     for part, module in modules.items():
@@ -137,10 +137,10 @@ def _fill(model: NVILA, stored: dict[str, dict[str, StoredTensor]], folder: Path
     for part, module in modules.items():
         fill(module, stored[part], f"{folder}: {part}", dtype, optional.get(part, ()))
     model.llm.tie_weights()
-    _reset_buffers(model)
+    reset_buffers(model)
 
 
-def _reset_buffers(model: NVILA) -> None:
+def reset_buffers(model: NVILA) -> None:
     """Non-persistent buffers (rotary frequencies, position ids) are not in any file: compute them anew."""
     decoder: Any = model.llm.model
     decoder.rotary_emb = type(decoder.rotary_emb)(model.llm.config)

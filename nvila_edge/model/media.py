@@ -55,7 +55,14 @@ class MediaTokens:
 
     def image_blocks(self, images: Sequence[Any]) -> list[Any]:
         """[k, H] for every mark. Only an image that comes alone is tiled (trap 6). Raises ValueError for what is not an 8-bit still."""
-        tiled = [self._tiled(image, alone=len(images) == 1) for image in images]
+        return self.tiled_blocks(self.tiles(images))
+
+    def tiles(self, images: Sequence[Any], every: bool = False) -> list[tiling.Tiled]:
+        """The images cut for the tower. every: also those that do not come alone, as in training (trap 6)."""
+        return [self._tiled(image, alone=every or len(images) == 1) for image in images]
+
+    def tiled_blocks(self, tiled: Sequence[tiling.Tiled]) -> list[Any]:
+        """[k, H] for every mark, of images that `tiles` has cut, of one prompt or several."""
         if self.rules.image_aspect_ratio == "dynamic":
             tokens = list(self.single_tiles([tile for one in tiled for tile in one.tiles]))
         elif self.rules.image_aspect_ratio == "dynamic_s2":
@@ -66,8 +73,15 @@ class MediaTokens:
 
     def video_block(self, frames: Sequence[Any]) -> Any:
         """[k, H] of a whole video: one tile a frame, pooled when the checkpoint says so. Raises ValueError when pooling does not divide it."""
+        return self.video_tokens(self.single_tiles(self.video_tiles(frames)))
+
+    def video_tiles(self, frames: Sequence[Any]) -> list[Image.Image]:
+        """The frames as the tower takes them, one tile each."""
+        return [self._whole(tiling.rgb_image(frame)) for frame in frames]
+
+    def video_tokens(self, tokens: Any) -> Any:
+        """[k, H] of a whole video, of its frames' tokens [N, k, H]."""
         encoder = self.rules.video_encoder
-        tokens = self.single_tiles([self._whole(tiling.rgb_image(frame)) for frame in frames])
         levels = [pooled(tokens, pool) for pool in encoder.pool_sizes] or [tokens]
         separator = [self.embed_text(encoder.separator)] if encoder.separator else []
         return concatenated([part for level in levels for part in (*(self._framed(frame, encoder) for frame in level), *separator)])

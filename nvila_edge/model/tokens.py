@@ -20,28 +20,32 @@ _PLACEHOLDER = -200  # stands for a medium in NaVILA's ids, where no token exist
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """A turn is `opening` + user text + `closing`. `ends`: tokens that end an answer, the first is the usual one; `strips`: the user's text is stripped;
-    `begins`: the token that the tokenizer puts before every text, and that stays in front of the first chunk only (trap 8)."""
+    """A turn is `opening` + user text + `closing`. `ends`: tokens that end an answer, the first is the usual one; `again`: what opens a later turn, after
+    the end of an answer; `strips`: the user's text is stripped; `begins`: the token that the tokenizer puts before every text, and that stays in
+    front of the first chunk only (trap 8)."""
 
     opening: str
     closing: str
     ends: tuple[str, ...]
+    again: str
     strips: bool
     begins: str = ""
 
-    def text(self, user_text: str) -> str:
-        """One user turn and the generation prompt."""
-        return self.opening + (user_text.strip() if self.strips else user_text) + self.closing
+    def text(self, user_text: str, first: bool = True) -> str:
+        """One user turn (the first of a conversation, or a later one) and the generation prompt."""
+        return (self.opening if first else self.again) + (user_text.strip() if self.strips else user_text) + self.closing
 
 
 TEMPLATES = {
     "qwen2": ChatTemplate(
-        f"<|im_start|>system\n{SYSTEM_PROMPT}<|im_end|>\n<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n", ("<|im_end|>",), True
+        f"<|im_start|>system\n{SYSTEM_PROMPT}<|im_end|>\n<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n", ("<|im_end|>",),
+        "\n<|im_start|>user\n", True,
     ),
     "llama_3": ChatTemplate(
         f"<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n{LLAMA_SYSTEM_PROMPT}<|eot_id|>"
         "<|start_header_id|>user<|end_header_id|>\n\n",
-        "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n", ("<|eot_id|>", "<|end_of_text|>"), False, "<|begin_of_text|>",
+        "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n", ("<|eot_id|>", "<|end_of_text|>"),
+        "<|start_header_id|>user<|end_header_id|>\n\n", False, "<|begin_of_text|>",
     ),
 }  # fmt: skip
 
@@ -99,9 +103,13 @@ class ChatTokenizer:
 
     def prompt(self, user_text: str) -> list[Chunk]:
         """One user turn and the generation prompt, cut at media marks; every chunk is tokenised by itself."""
-        pieces = [piece for piece in _MARKS.split(self.template.text(user_text)) if piece]
-        chunks = [Chunk(media=piece) if _MARKS.fullmatch(piece) else Chunk(ids=tuple(self.encode(piece))) for piece in pieces]
-        return [Chunk(ids=(*self._begin(), *chunks[0].ids)), *chunks[1:]]
+        chunks = self.chunks(self.template.text(user_text))
+        return [Chunk(ids=(*self.begin(), *chunks[0].ids)), *chunks[1:]]
+
+    def chunks(self, text: str) -> list[Chunk]:
+        """A text cut at media marks."""
+        pieces = [piece for piece in _MARKS.split(text) if piece]
+        return [Chunk(media=piece) if _MARKS.fullmatch(piece) else Chunk(ids=tuple(self.encode(piece))) for piece in pieces]
 
     def ids(self, chunks: list[Chunk]) -> list[int]:
         """Ids of a prompt with one id for every medium: its own token's, or -200 where the tokenizer has none."""
@@ -112,7 +120,7 @@ class ChatTokenizer:
             found += [_PLACEHOLDER if own is None else own] if chunk.media else chunk.ids
         return found
 
-    def _begin(self) -> tuple[int, ...]:
+    def begin(self) -> tuple[int, ...]:
         """The token that the tokenizer adds before a text by itself: NaVILA's prompt then starts with two of them (trap 8)."""
         begins = self.template.begins and self.tokenizer.token_to_id(self.template.begins)
         added = self.tokenizer.encode("", add_special_tokens=True).ids

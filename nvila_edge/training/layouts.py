@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nvila_edge.training.samples import SampleError, Samples
+from nvila_edge.training.recorded import RecordedError, RecordedSet
 
 # NaVILA-Dataset
 ANNOTATIONS = "annotations.json"
@@ -17,8 +17,8 @@ EPISODES = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 CAMERA, ANSWER, COPIES = "observation.images.front", "answer", "copies"  # features; the last two are ours
 
 
-def open_samples(folder: Path | str) -> Samples:
-    """The data set in a folder, in whichever layout it is. Raises SampleError when it is in none that is known, or not usable."""
+def open_samples(folder: Path | str) -> RecordedSet:
+    """The data set in a folder, in whichever layout it is. Raises RecordedError when it is in none that is known, or not usable."""
     if (Path(folder) / INFO).exists():
         from nvila_edge.training.lerobot_layout import LeRobotSamples
 
@@ -27,6 +27,6 @@ def open_samples(folder: Path | str) -> Samples:
         from nvila_edge.training.navila_layout import NavilaSamples
 
         return NavilaSamples(folder)
-    raise SampleError(
+    raise RecordedError(
         f"{folder} has neither {ANNOTATIONS} (NaVILA-Dataset) nor {INFO} (LeRobot); make one with `nvila-edge data collect --out {folder}`"
     )

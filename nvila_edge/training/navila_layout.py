@@ -8,58 +8,58 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nvila_edge.training.layouts import ANNOTATIONS, FRAME_FOLDERS
-from nvila_edge.training.samples import PictureFile, Sample, SampleError
+from nvila_edge.training.recorded import PictureFile, Recorded, RecordedError
 
 
 class NavilaSamples:
     """The samples of one folder. Frames lie in `frames` (by default the one of FRAME_FOLDERS that is there)."""
 
     def __init__(self, folder: Path | str, frames: str | None = None) -> None:
-        """Raises SampleError for a file that is not a list of samples, or when no folder of frames is there."""
+        """Raises RecordedError for a file that is not a list of samples, or when no folder of frames is there."""
         self.path = Path(folder) / ANNOTATIONS
         try:
             self._entries: list[Any] = json.loads(self.path.read_bytes())
         except (OSError, ValueError) as error:
-            raise SampleError(f"{self.path}: not readable as JSON ({error}); download or collect it again") from None
+            raise RecordedError(f"{self.path}: not readable as JSON ({error}); download or collect it again") from None
         if not isinstance(self._entries, list):
-            raise SampleError(f"{self.path}: expected a list of samples, found {type(self._entries).__name__}")
+            raise RecordedError(f"{self.path}: expected a list of samples, found {type(self._entries).__name__}")
         there = [name for name in ([frames] if frames else FRAME_FOLDERS) if (Path(folder) / name).is_dir()]
         if not there:
-            raise SampleError(f"{folder} has no folder of frames; expected {frames or ', '.join(FRAME_FOLDERS)}")
+            raise RecordedError(f"{folder} has no folder of frames; expected {frames or ', '.join(FRAME_FOLDERS)}")
         self.frames = Path(folder) / there[0]
 
     def __len__(self) -> int:
         """How many samples."""
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[Recorded]:
         """All samples in the file's order."""
         return (self[index] for index in range(len(self)))
 
-    def __getitem__(self, index: int) -> Sample:
-        """One sample; frames are opened when they are asked for. Raises SampleError that names the file, the sample and the field."""
+    def __getitem__(self, index: int) -> Recorded:
+        """One sample; frames are opened when they are asked for. Raises RecordedError that names the file, the sample and the field."""
         entry, name = self._entries[index], f"{self.path}, sample {index}"
         if not isinstance(entry, dict):
-            raise SampleError(f"{name}: expected an object, found {type(entry).__name__}")
+            raise RecordedError(f"{name}: expected an object, found {type(entry).__name__}")
         name += f" (video_id {entry.get('video_id', '?')})"
         frames = entry.get("frames")
         if not isinstance(frames, list) or not frames:
-            raise SampleError(
+            raise RecordedError(
                 f"{name}: frames {frames!r} are no list of file names; parts without frames, such as EnvDrop, must be rendered"
             )
-        return Sample(
+        return Recorded(
             name, _text(entry, "q", name), tuple(PictureFile(self._frame(frame, name)) for frame in frames), _text(entry, "a", name)
         )
 
     def _frame(self, value: Any, name: str) -> Path:
         inside = PurePosixPath(value) if isinstance(value, str) else None
         if inside is None or inside.is_absolute() or ".." in inside.parts:
-            raise SampleError(f"{name}: frame {value!r} is no path inside {self.frames}")
+            raise RecordedError(f"{name}: frame {value!r} is no path inside {self.frames}")
         return self.frames / inside
 
 
 def _text(entry: dict[str, Any], key: str, name: str) -> str:
     value = entry.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise SampleError(f"{name}: field {key!r} is {value!r}; expected a text")
+        raise RecordedError(f"{name}: field {key!r} is {value!r}; expected a text")
     return value

@@ -111,45 +111,55 @@ class Recipe:
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A built-in recipe by name (nvila_edge/recipes/train/NAME.yaml) or a YAML file, with `key=value` overrides (dots reach into sections).
+    """A recipe of the built-in model, by name or a YAML file, with `key=value` overrides (dots reach into sections).
 
     Raises RecipeError for an unknown recipe, an unknown key (with a suggestion), a value of the wrong type or out of range.
     """
+    content = recipe_content(name_or_path)
+    override(content, overrides, [f.name for f in dataclasses.fields(Recipe)])
+    return fill(Recipe, content, "")
+
+
+def recipe_content(name_or_path: str) -> dict[str, Any]:
+    """What the file of a recipe holds: a built-in one by name (nvila_edge/recipes/train/NAME.yaml), or a YAML file. Raises RecipeError."""
     path = Path(name_or_path)
     if not path.is_file():
         folder = Path(str(resources.files("nvila_edge"))) / "recipes" / "train"
         known = sorted(file.stem for file in folder.glob("*.yaml"))
         if name_or_path not in known:
-            raise RecipeError(f"no recipe {name_or_path!r}{_suggest(name_or_path, known)}; built in: {', '.join(known)}")
+            raise RecipeError(f"no recipe {name_or_path!r}{suggest(name_or_path, known)}; built in: {', '.join(known)}")
         path = folder / f"{name_or_path}.yaml"
-    content = _yaml(path.read_text(errors="replace"), str(path)) or {}
+    content = parsed_yaml(path.read_text(errors="replace"), str(path)) or {}
     if not isinstance(content, dict):
         raise RecipeError(f"{path} holds {type(content).__name__}; a recipe is a YAML mapping of keys to values")
-    for override in overrides:
-        key, separator, value = override.partition("=")
+    return content
+
+
+def override(content: dict[str, Any], overrides: Sequence[str], allowed: Sequence[str]) -> None:
+    """Puts `key=value` overrides into a recipe's content. Raises RecipeError for what is none; `allowed`: keys, for the message."""
+    for text in overrides:
+        key, separator, value = text.partition("=")
         if not separator:
-            raise RecipeError(f"{override!r} is not an override; write key=value, for example dagger.rounds=5")
+            raise RecipeError(f"{text!r} is not an override; write key=value, for example dagger.rounds=5")
         *sections, last = key.split(".")
         target = content
         for section in sections:
             target = target.setdefault(section, {})
             if not isinstance(target, dict):
-                raise RecipeError(
-                    f"{override!r}: {section} is no section; allowed: {', '.join(f.name for f in dataclasses.fields(Recipe))}"
-                )
-        target[last] = _yaml(value, override)
-    return _fill(Recipe, content, "")
+                raise RecipeError(f"{text!r}: {section} is no section; allowed: {', '.join(allowed)}")
+        target[last] = parsed_yaml(value, text)
 
 
-def _yaml(text: str, where: str) -> Any:
+def parsed_yaml(text: str, where: str) -> Any:
+    """The value of a YAML text. Raises RecipeError naming `where`."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
 
 
-def bind_folder(folder: Path, recipe: Recipe) -> None:
-    """Writes recipe.json to a folder that has none (an older run is adopted).
+def bind_folder(folder: Path, recipe: Any) -> None:
+    """Writes recipe.json, of a recipe of any kind, to a folder that has none (an older run is adopted).
 
     Raises RecipeError, with the keys that differ, where another recipe's is: going on with other values would spoil both runs.
     """
@@ -182,19 +192,22 @@ def _check_range(key: str, value: float) -> None:
         raise RecipeError(f"{key} must be {allowed}, got {value!r}")
 
 
-def _fill(kind: type[T], content: dict[str, Any], where: str) -> T:
+def fill(kind: type[T], content: dict[str, Any], where: str) -> T:
+    """The dataclass of a mapping; `where` stands before its keys in messages. Raises RecipeError for keys it does not have and values of another type."""
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for key, value in content.items():
         if key not in fields:
-            raise RecipeError(f"unknown key {where}{key}{_suggest(key, list(fields))}; allowed: {', '.join(fields)}")
+            raise RecipeError(f"unknown key {where}{key}{suggest(key, list(fields))}; allowed: {', '.join(fields)}")
         default = fields[key].default_factory() if callable(fields[key].default_factory) else fields[key].default  # type: ignore[misc]
         if dataclasses.is_dataclass(default):
             if not isinstance(value, dict):
                 raise RecipeError(f"{where}{key} must be a section with keys, got {value!r}")
-            values[key] = _fill(type(default), value, f"{where}{key}.")  # type: ignore[arg-type]
+            values[key] = fill(type(default), value, f"{where}{key}.")  # type: ignore[arg-type]
             continue
         wanted = type(default) if not isinstance(default, dataclasses._MISSING_TYPE) else str  # noqa: SLF001
+        if value is None and default == "":
+            value = ""  # key= on the command line
         if wanted is float and isinstance(value, (int, str)) and not isinstance(value, bool):
             try:
                 value = float(value)  # YAML reads 1e-3 as text
@@ -209,6 +222,7 @@ def _fill(kind: type[T], content: dict[str, Any], where: str) -> T:
         raise RecipeError(f"the recipe is incomplete: {error}") from error
 
 
-def _suggest(word: str, known: Sequence[str]) -> str:
+def suggest(word: str, known: Sequence[str]) -> str:
+    """ " (did you mean ..?)" where something known is near."""
     close = difflib.get_close_matches(word, known, n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

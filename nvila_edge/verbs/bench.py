@@ -16,8 +16,9 @@ class Bench:
     example: ClassVar[str] = "nvila-edge bench nvila_edge/assets/bundle --vs nvila_edge/assets/checkpoint"
     bundle: Positional[Path]
     """Bundle folder."""
-    vs: Path | None = None
-    """A second bundle, or a checkpoint (unquantised, in torch), measured in turn with the first."""
+    vs: tuple[str, ...] = ()
+    """Others, measured in turn with the first: bundles, checkpoints (unquantised, in torch), bf16:CKPT, transformers:CKPT (`generate` on the same weights),
+    qwen2-vl:CKPT (a random Qwen2-VL of that size through transformers: weaker than the vLLM W4A16 of the NVILA paper's Figure 5)."""
     decisions: int = 200
     """How many decisions are timed, in episodes of 40."""
     threads: int = 1
@@ -32,7 +33,7 @@ class Bench:
 
         if self.out is not None and self.out.is_file():
             raise ValueError(f"--out {self.out} is a file; give a folder")
-        result = bench([self.bundle, *([self.vs] if self.vs else [])], self.decisions, self.threads, self.backend)
+        result = bench([str(self.bundle), *self.vs], self.decisions, self.threads, self.backend)
         print(table(result))
         if self.out is not None:
             self.out.mkdir(parents=True, exist_ok=True)

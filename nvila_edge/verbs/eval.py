@@ -14,10 +14,14 @@ class Eval:
     example: ClassVar[str] = "nvila-edge eval --policy engine --split val_unseen --episodes 60 --out runs/eval"
     out: Path
     """Folder for everything; one evaluation per folder."""
-    env: Literal["house"] = "house"
-    """The generated houses."""
+    env: Literal["house", "habitat"] = "house"
+    """house: the generated houses, with our own renderer; habitat: any scene that Habitat opens (see `nvila-edge doctor habitat`)."""
     dataset: str = "builtin"
-    """"builtin", or a folder that `nvila-edge data houses` made."""
+    """"builtin", or a folder that `nvila-edge data houses` made; for habitat also R2R_VLNCE or RxR_VLNCE."""
+    scenes: Path | None = None
+    """habitat: folder that holds mp3d/ or houses/; the dataset's own and data/scene_datasets when left out."""
+    profile: str = "vlnce-r2r"
+    """habitat: camera, steps, sliding and body of the task: vlnce-r2r, navila-r2r, navid-r2r or rxr-official."""
     split: str = "val_unseen"
     """train, val_seen or val_unseen."""
     role: Literal["", "guide", "follower"] = ""
@@ -38,8 +42,9 @@ class Eval:
     """Simulator processes; results do not depend on it."""
     seed: int = 0
     """Of the random policy and of swapped instructions."""
-    instructions: Literal["own", "swapped"] = "own"
-    """swapped: each episode gets the instruction of another one of its house whose goal is 5 m or more away."""
+    instructions: Literal["own", "swapped", "by-hand"] = "own"
+    """swapped: each episode gets the instruction of another one of its house whose goal is 5 m or more away. by-hand: only the episodes that people
+    have said in their own words (SPLIT_by_hand.json of the dataset)."""
     frames: Literal["camera", "black"] = "camera"
     """black: the policy sees nothing."""
     videos: int = 5

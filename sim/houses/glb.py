@@ -1,4 +1,8 @@
-"""Writes a house as binary glTF 2.0: a node per thing, embedded PNG textures, double-sided materials, vertex colours."""
+"""Writes a house as binary glTF 2.0: a node per thing, embedded PNG textures, double-sided unlit materials, vertex colours.
+
+The vertex colours hold the renderer's baked light, and the numbers that it multiplies sRGB textures with: that is what Habitat does with them too.
+glTF means them to be linear, so a viewer that keeps to it shows the tints paler.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,12 @@ import cv2
 import numpy as np
 
 from sim.houses.house import House
+from sim.renderer import shade
 
 _FLOAT, _UINT32 = 5126, 5125  # glTF 2.0, 3.6.2.2: component types
 _ARRAY_BUFFER, _ELEMENT_BUFFER = 34962, 34963
 _TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3"}
-_GAMMA = 2.2  # vertex colours are linear in glTF; the house multiplies them with sRGB textures
+_UNLIT = "KHR_materials_unlit"
 
 
 class _Document:
@@ -56,7 +61,7 @@ def _primitive(document: _Document, house: House, triangles: np.ndarray, layer: 
         "POSITION": document.accessor(mesh.position[vertices], bounds=True),
         "NORMAL": document.accessor(mesh.normal[vertices]),
         "TEXCOORD_0": document.accessor(mesh.uv[vertices]),
-        "COLOR_0": document.accessor((np.clip(mesh.colour[vertices], 0, 1) ** _GAMMA).astype(np.float32)),
+        "COLOR_0": document.accessor(np.clip(mesh.colour[vertices] * shade(mesh.normal[vertices])[:, None], 0, 1).astype(np.float32)),
     }
     return {"attributes": attributes, "indices": document.accessor(index.reshape(-1).astype(np.uint32)), "material": layer}
 
@@ -66,8 +71,9 @@ def _materials(document: _Document, textures: np.ndarray) -> dict[str, Any]:
     for texture in textures:
         _, png = cv2.imencode(".png", cv2.cvtColor(texture, cv2.COLOR_RGB2BGR))
         images.append({"bufferView": document.view(png.tobytes()), "mimeType": "image/png"})
+    unlit = {"doubleSided": True, "extensions": {_UNLIT: {}}}
     materials = [
-        {"doubleSided": True, "pbrMetallicRoughness": {"baseColorTexture": {"index": i}, "metallicFactor": 0.0, "roughnessFactor": 1.0}}
+        unlit | {"pbrMetallicRoughness": {"baseColorTexture": {"index": i}, "metallicFactor": 0.0, "roughnessFactor": 1.0}}
         for i in range(len(images))
     ]
     sampler = {"magFilter": 9729, "minFilter": 9987, "wrapS": 10497, "wrapT": 10497}  # linear, trilinear, repeat
@@ -97,6 +103,7 @@ def write_glb(house: House, path: str | Path) -> None:
     looks = _materials(document, house.textures)
     root = {
         "asset": {"version": "2.0", "generator": "nvila-edge houses"},
+        "extensionsUsed": [_UNLIT],
         "scene": 0,
         "scenes": [{"name": house.name, "nodes": list(range(len(nodes)))}],
         "nodes": nodes,

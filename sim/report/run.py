@@ -10,7 +10,7 @@ from pathlib import Path
 from nvila_edge.navigation.actions import ACTIONS, Stop, Turn
 from sim.aggregate import OURS
 from sim.decisions import Witness
-from sim.results import Record, load_run, stored_config
+from sim.results import Record, load_run, stored_run
 from sim.summary import HEADER, summarise
 
 LABELS = tuple(
@@ -41,7 +41,7 @@ class Run:
         """
         results, timings, stored = load_run(folder)
         if not stored:  # interrupted: what it was asked is known all the same
-            config = stored_config(folder)
+            config = stored_run(folder).get("config", {})
             stored = {"config": config, **{key: config[key] for key in ("policy", "dataset", "split", "seed") if key in config}}
         header = {key: stored[key] for key in HEADER if key in stored}  # the figures are made anew: more episodes may have come since
         found = {key: Witness.load(folder, key) for key in (str(result["episode_id"]) for result in results)}

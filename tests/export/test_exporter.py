@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from export import awq, smoothquant
+from export import awq, smoothquant, verify
 from export.bundle import staged
 from export.calibration import Calibration, Recording, read_calibration, write_recording
 from export.exporter import export_bundle
@@ -24,6 +24,7 @@ from export.verify import Accuracy, verify_bundle
 from nvila_edge.engines import load_bundle
 from nvila_edge.engines.manifest import read_manifest
 from nvila_edge.model.checkpoint import CheckpointError
+from nvila_edge.model.layered import load_layered
 from tests.tiny import SIZE, TEXTS, save_tiny_checkpoint, tiny_frames
 
 
@@ -43,6 +44,28 @@ def test_the_quantised_bundle_is_close_to_the_checkpoint(bundle: Path, checkpoin
     accuracy = verify_bundle(bundle, checkpoint, recordings(3, seed=100))
     assert accuracy.cosine_min > 0.99 and accuracy.cosine_mean > 0.999
     assert accuracy.action_agreement > 0.7 and accuracy.probability_mean < 0.03  # random weights: INT4's worst case
+
+
+def test_a_reference_that_is_read_layer_by_layer_answers_as_one_in_memory(checkpoint: Path):
+    whole = verify.reference(checkpoint, weights=1, threads=1)
+    layered = verify.reference(checkpoint, weights=verify.LAYERED_ABOVE + 1, threads=1)
+    assert not list(load_layered(checkpoint).llm.model.layers.parameters())
+    expected, found = (verify.replay(engine, recordings(2, 6)) for engine in (whole, layered))
+    assert all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True))
+    assert whole.generate("Describe the room.", max_new_tokens=5) == layered.generate("Describe the room.", max_new_tokens=5)
+
+
+@pytest.mark.parametrize(("profile", "frames"), [("stream", 3 + 2), ("navila", None)])
+def test_large_models_are_compared_on_fewer_decisions_of_every_recording(tmp_path: Path, profile: str, frames: int | None):
+    engine = load_bundle(save_tiny_checkpoint(tmp_path / "checkpoint", profile), "torch")
+    some = recordings(2, 8)
+    everything, (candidates, tokens, actions) = verify.replay(engine, some), verify.replay(engine, some, most=5)
+    picked = [0, 1, 2, 8, 9] if profile == "stream" else [1, 4, 6, 8 + 2, 8 + 6]
+    assert np.array_equal(actions, np.concatenate([one.actions for one in some])[picked])
+    assert np.array_equal(candidates, everything[0][picked])
+    assert frames is None or len(tokens) == frames
+    assert len(everything[0]) == 16 and len(everything[1]) == 16
+    assert verify.affordable(engine.spec, 10**6, verify.BUDGET) > 1000 and verify.affordable(engine.spec, 10**13, verify.BUDGET) == 4
 
 
 def test_torch_runs_the_same_quantised_weights(bundle: Path):

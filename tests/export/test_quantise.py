@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export import awq, smoothquant
+from export import awq, layers, smoothquant
 from export.layers import language_layer, tensors
 from export.quantise import block_size, block_weight, int8_weight, rounded
 from export.source import Checkpoint
@@ -97,6 +97,28 @@ def test_linears_too_wide_for_feedback_are_clipped_and_rounded(monkeypatch):
     monkeypatch.setattr(awq, "FEEDBACK_INPUTS", 128)
     expected = rounded(weight, awq.clip_limits(weight, x))
     assert np.allclose(awq.quantise_linear(weight, x).dequantised(), expected.numpy(), atol=1e-6)
+
+
+def test_a_search_on_some_outputs_finds_factors_about_as_good(monkeypatch):
+    rng = np.random.default_rng(5)
+    x = torch.from_numpy(outliers(rng, 300, 256))
+    weight = torch.from_numpy(rng.standard_t(4, size=(1024, 256)).astype(np.float32) * 0.05)
+    losses = []
+    for outputs in (1024, 100):
+        monkeypatch.setattr(awq, "SEARCH_OUTPUTS", outputs)
+        factor = awq.search_factors([weight], x)
+        losses.append(float((x @ (rounded(weight * factor) / factor - weight).T).square().sum()))
+    assert losses[1] < 1.03 * losses[0] < 0.9 * float((x @ (rounded(weight) - weight).T).square().sum())
+
+
+def test_attention_over_a_long_sequence_is_the_same_in_parts(checkpoint, monkeypatch):
+    source = Checkpoint(checkpoint)
+    spec, weights = source.spec.language, tensors(source.language_layer(0))
+    x = torch.from_numpy(outliers(np.random.default_rng(1), 50, 128))
+    mask = torch.from_numpy(np.triu(np.full((50, 50), -1e9, np.float32), 1))
+    whole, _ = language_layer(weights, spec, x, mask)
+    monkeypatch.setattr(layers, "SCORES", spec.heads * 50 * 7)
+    assert torch.allclose(language_layer(weights, spec, x, mask)[0], whole, atol=1e-5)
 
 
 def test_eight_bits_in_blocks_are_nearly_exact():

@@ -176,3 +176,19 @@ def test_loading_and_deciding_needs_no_torch(made: tuple[Path, Path]):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_window_s_first_frame_is_run_once_and_answers_depend_on_the_window_alone(
+    made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+):
+    engine = load_bundle(made[1])
+    tokens = engine.encode(tiny_frames(12))
+    windows = [tokens[: i + 1] for i in range(8)] + [tokens[[0, 2, 3, 4, 5, 6, 7, i]] for i in (8, 9)] + [tokens[[1, 2, 3, 4, 5, 6, 7, 9]]]
+    session, fresh = engine.session(TEXTS[0]), [engine.session(TEXTS[0]) for _ in windows]
+    widths: list[int] = []
+    prefill = engine.backend.prefill
+    monkeypatch.setattr(engine.backend, "prefill", lambda embeds, *rest: (widths.append(len(embeds)), prefill(embeds, *rest))[1])
+    answers = [session.decide(window).candidates for window in windows]
+    assert len(widths) == len(windows) + 2  # black first until decision 7, then frame 0, and frame 1 in the last window: one more pass each
+    assert [i for i, width in enumerate(widths) if width != widths[0]] == [7, 11]
+    assert answers == [one.decide(window).candidates for one, window in zip(fresh, windows, strict=True)]

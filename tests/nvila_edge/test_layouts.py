@@ -13,7 +13,7 @@ from PIL import Image
 from nvila_edge.navigation.actions import SENTENCES
 from nvila_edge.training.layouts import ANSWER, CAMERA, COPIES, INFO, open_samples
 from nvila_edge.training.navila_layout import NavilaSamples
-from nvila_edge.training.samples import SampleError
+from nvila_edge.training.recorded import RecordedError
 
 GOOD = {"video_id": "7", "q": "Go to the sofa.", "a": SENTENCES[3], "frames": ["7/frame_0.jpg", "7/frame_1.jpg"]}
 
@@ -44,7 +44,7 @@ def test_the_published_layout_is_read(tmp_path: Path, frames: str) -> None:
 def test_bad_samples_are_named_with_file_and_number(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     samples = open_samples(navila(tmp_path, [GOOD, GOOD | change]))
     assert samples[0].answer == SENTENCES[3]
-    with pytest.raises(SampleError, match=rf"annotations\.json, sample 1 \(video_id 7\): .*{message}"):
+    with pytest.raises(RecordedError, match=rf"annotations\.json, sample 1 \(video_id 7\): .*{message}"):
         samples[1]
 
 
@@ -52,21 +52,21 @@ def test_a_frame_that_is_missing_or_no_picture_is_named(tmp_path: Path) -> None:
     folder = navila(tmp_path, [GOOD | {"frames": ["7/frame_9.jpg", "7/note.jpg"]}])
     (folder / "train/7/note.jpg").write_text("hello")
     for picture, name in zip(open_samples(folder)[0].frames, ("frame_9", "note"), strict=True):
-        with pytest.raises(SampleError, match=rf"{name}\.jpg: not readable"):
+        with pytest.raises(RecordedError, match=rf"{name}\.jpg: not readable"):
             picture.rgb()
 
 
 def test_folders_without_a_usable_set_say_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(SampleError, match="neither annotations.json .* nor meta/info.json"):
+    with pytest.raises(RecordedError, match="neither annotations.json .* nor meta/info.json"):
         open_samples(tmp_path)
     (tmp_path / "annotations.json").write_text("[")
-    with pytest.raises(SampleError, match=r"annotations\.json: not readable as JSON"):
+    with pytest.raises(RecordedError, match=r"annotations\.json: not readable as JSON"):
         open_samples(tmp_path)
     (tmp_path / "annotations.json").write_text("{}")
-    with pytest.raises(SampleError, match="expected a list of samples, found dict"):
+    with pytest.raises(RecordedError, match="expected a list of samples, found dict"):
         open_samples(tmp_path)
     (tmp_path / "annotations.json").write_text("[]")
-    with pytest.raises(SampleError, match="no folder of frames; expected elsewhere"):
+    with pytest.raises(RecordedError, match="no folder of frames; expected elsewhere"):
         NavilaSamples(tmp_path, "elsewhere")
 
 
@@ -87,7 +87,7 @@ def test_lerobot_sets_that_cannot_be_used_say_why(tmp_path: Path, info: dict[str
     pytest.importorskip("pyarrow")
     (tmp_path / INFO).parent.mkdir()
     (tmp_path / INFO).write_text(json.dumps(info))
-    with pytest.raises(SampleError, match=message):
+    with pytest.raises(RecordedError, match=message):
         open_samples(tmp_path)
 
 
@@ -105,12 +105,12 @@ def test_damaged_parquet_and_answers_that_are_none_are_named(tmp_path: Path) -> 
     pq.write_table(pa.table({CAMERA: cells, **columns}), data)
     samples = open_samples(tmp_path)
     assert len(samples) == 3 and samples[0].answer == SENTENCES[3]
-    with pytest.raises(SampleError, match=r"file-000\.parquet, row group 0, row 0: not readable as a picture"):
+    with pytest.raises(RecordedError, match=r"file-000\.parquet, row group 0, row 0: not readable as a picture"):
         samples[0].frames[0].rgb()
-    with pytest.raises(SampleError, match=r"sample 1 \(episode 0, frame 1\): answer 12 is none of the 10 sentences"):
+    with pytest.raises(RecordedError, match=r"sample 1 \(episode 0, frame 1\): answer 12 is none of the 10 sentences"):
         samples[1]
-    with pytest.raises(SampleError, match=r"sample 2 .*task_index 5 is not in"):
+    with pytest.raises(RecordedError, match=r"sample 2 .*task_index 5 is not in"):
         samples[2]
     data.write_bytes(data.read_bytes()[:100])
-    with pytest.raises(SampleError, match=r"file-000\.parquet: not readable as Parquet"):
+    with pytest.raises(RecordedError, match=r"file-000\.parquet: not readable as Parquet"):
         open_samples(tmp_path)

@@ -52,10 +52,17 @@ def test_an_unknown_target_and_a_missing_library_are_named(monkeypatch: pytest.M
         library("tensorrt-rtx")
 
 
+def test_a_bundle_without_engines_is_named_before_the_driver():
+    with pytest.raises(BundleError, match="has no TensorRT engines.*nvila-edge export .* --target tensorrt-rtx --arch"):
+        load_bundle(ASSETS, "tensorrt")
+
+
 @pytest.mark.skipif(gpu_is_there(), reason="this machine has a GPU")
 def test_without_a_driver_the_error_names_doctor(tmp_path: Path):
     pytest.importorskip("cuda.bindings")
     shutil.copytree(ASSETS, tmp_path / "bundle")
+    (tmp_path / "bundle" / "tensorrt" / "sm89").mkdir(parents=True)
+    (tmp_path / "bundle" / "tensorrt" / "sm89" / "engines.json").write_text("{}")
     with pytest.raises(TensorRTError, match="driver.*nvila-edge doctor"):
         load_bundle(tmp_path / "bundle", "tensorrt")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,7 +14,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.episodes import Choice, Dataset, Episode, GroundTruth, TimedWord, encode, load_split, load_usable, save_split, split_file
+from nvila_edge.shipped import DATASET
+from sim.episodes import (
+    Choice,
+    Dataset,
+    Episode,
+    GroundTruth,
+    TimedWord,
+    encode,
+    load_split,
+    load_usable,
+    said_by_hand,
+    save_split,
+    split_file,
+)
 
 EPISODE = {
     "episode_id": 1, "trajectory_id": 4, "scene_id": "mp3d/zsNo4HB9uLZ/zsNo4HB9uLZ.glb",
@@ -193,3 +207,21 @@ def test_bad_entries_are_faults_and_the_others_stay_usable(tmp_path: Path) -> No
         for n, f, r in zip((1, 2, 3, 4), dataset.faults, reasons, strict=True)
     )
     assert [fault.episode_id for fault in dataset.truth_faults] == ["4"] and "x_gt.json.gz" in dataset.truth_faults[0].reason
+
+
+def test_the_hundred_instructions_said_by_hand_belong_to_episodes_and_use_other_words() -> None:
+    dataset = load_split(DATASET, "val_unseen")
+    said, own = said_by_hand(dataset, DATASET), {episode.episode_id: episode for episode in dataset.episodes}
+    assert len(said.episodes) == 100 and len({episode.scene_id for episode in said.episodes}) == 33
+    for episode in said.episodes:
+        mine, theirs = (set(re.findall(r"[a-z']+", text.lower())) for text in (episode.instruction, own[episode.episode_id].instruction))
+        assert episode.goals == own[episode.episode_id].goals and mine != theirs, episode.episode_id
+
+
+def test_instructions_by_hand_of_episodes_that_there_are_not_are_refused(tmp_path: Path) -> None:
+    dataset = load_split(DATASET, "val_unseen")
+    with pytest.raises(FileNotFoundError, match="--instructions own"):
+        said_by_hand(dataset, tmp_path)
+    (tmp_path / "val_unseen_by_hand.json").write_text('{"nobody": "Go."}')
+    with pytest.raises(ValueError, match="no episode nobody"):
+        said_by_hand(dataset, tmp_path)

@@ -219,4 +219,4 @@ def test_a_free_worker_keeps_its_house_and_avoids_the_others(dataset: Path) -> N
 
 def test_rooms_entered_counts_changes_of_room() -> None:
     house = two_rooms()
-    assert rooms_entered(house, [[-2, 0, 0], [-1, 0, 0], [2, 0, 0], [9, 0, 9], [3, 0, 0], [-1, 0, 0]]) == 2
+    assert rooms_entered(house.rooms, [[-2, 0, 0], [-1, 0, 0], [2, 0, 0], [9, 0, 9], [3, 0, 0], [-1, 0, 0]]) == 2

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nvila_edge.engines.backends.cuda_memory import ALIGNMENT, DeviceMemory, Stream, aligned
-from nvila_edge.engines.backends.tensorrt_engines import EngineInfo, folder_of, inputs_and_outputs
+from nvila_edge.engines.backends.tensorrt_engines import EngineInfo, check_any, folder_of, inputs_and_outputs
 from nvila_edge.engines.backends.tensorrt_library import Library, library
 from nvila_edge.engines.cache import Slots
 from nvila_edge.engines.manifest import BundleError, Manifest
@@ -106,6 +106,7 @@ class TensorRTBackend:
     """The protocol `Backend` over a bundle's engines for this machine's GPU."""
 
     def __init__(self, bundle: Path, manifest: Manifest) -> None:
+        check_any(bundle)  # before the driver: a bundle without engines is told where there is no GPU, too
         self._stream, self._spec = Stream(), manifest.spec
         self.image_size = manifest.spec.vision.image_size
         arch = self._stream.architecture()

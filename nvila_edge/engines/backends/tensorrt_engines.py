@@ -27,6 +27,20 @@ def folder_of(bundle: Path, arch: str) -> Path:
     return bundle / "tensorrt" / arch
 
 
+def built(bundle: Path) -> list[str]:
+    """The architectures that a bundle has engines for."""
+    return sorted(path.name for path in (bundle / "tensorrt").glob("*") if (path / ABOUT).is_file())
+
+
+def check_any(bundle: Path) -> None:
+    """Raises BundleError when a bundle has no engines at all."""
+    if not built(bundle):
+        raise BundleError(
+            f"{bundle} has no TensorRT engines; build them, on this machine or for its GPU (sm89, ..) on any: "
+            f"nvila-edge export {bundle} {bundle} --target tensorrt-rtx --arch sm89"
+        )
+
+
 @dataclass(frozen=True)
 class Shapes:
     """The largest inputs: `frames` (or tiles) in one vision pass, `positions` in one prefill, `past` keys and values before it."""
@@ -112,9 +126,8 @@ class EngineInfo:
         holds."""
         folder = folder_of(bundle, arch)
         if not (folder / ABOUT).is_file():
-            there = sorted(path.name for path in (bundle / "tensorrt").glob("*") if (path / ABOUT).is_file())
             raise BundleError(
-                f"{bundle} has engines for {', '.join(there) or 'no architecture'}, not for {wanted or arch}; "
+                f"{bundle} has engines for {', '.join(built(bundle)) or 'no architecture'}, not for {wanted or arch}; "
                 f"build them: nvila-edge export {bundle} {bundle} --target tensorrt-rtx --arch {wanted or arch}"
             )
         try:

@@ -28,38 +28,40 @@ from nvila_edge.model.vision import TorchEncoder, VisionTower
 
 
 class TorchBackend:
-    """The protocol `Backend` over torch modules in float32."""
+    """The protocol `Backend` over torch modules; works in the modules' dtype (float32 is the reference), takes and gives float32."""
 
     def __init__(self, spec: EngineSpec, tower: VisionTower, projector: nn.Module, llm: LanguageModel, threads: int) -> None:
         self._spec, self._llm, self.image_size = spec, llm.eval(), tower.image_size
         self._encoder = TorchEncoder(tower.eval(), projector.eval(), spec.media)
+        self._dtype = llm.lm_head.weight.dtype
         torch.set_num_threads(threads)
 
     @torch.no_grad()
     def encode(self, pixels_N3SS: np.ndarray) -> np.ndarray:
         """float32 [N, 3, S, S] -> float32 [N, k, H]."""
-        return self._encoder.encode(pixels_N3SS).numpy()
+        return self._encoder.encode(pixels_N3SS).float().numpy()
 
     @torch.no_grad()
     def features(self, pixels_N3SS: np.ndarray) -> np.ndarray:
         """float32 [N, 3, S, S] -> float32 [N, P, C]."""
-        return self._encoder.features(pixels_N3SS).numpy()
+        return self._encoder.features(pixels_N3SS).float().numpy()
 
     @torch.no_grad()
     def project(self, features_NPC: np.ndarray) -> np.ndarray:
         """Features of all scales float32 [N, P, K * C] -> float32 [N, k, H]."""
-        return self._encoder.project(torch.from_numpy(features_NPC)).numpy()
+        return self._encoder.project(self._given(features_NPC)).float().numpy()
 
     @torch.no_grad()
     def prefill(
         self, embeds: np.ndarray, positions: np.ndarray, mask: np.ndarray, past: KeyValueCache, logit_positions: np.ndarray
     ) -> tuple[np.ndarray, NewKeyValues]:
         """One pass over T positions."""
-        held = [(torch.from_numpy(key), torch.from_numpy(value)) for key, value in zip(past.keys, past.values, strict=True)]
-        inputs = torch.from_numpy(np.ascontiguousarray(embeds))[None]
-        hidden, present = decoder(self._llm, inputs, torch.from_numpy(positions)[None], torch.from_numpy(mask)[None, None], held)
-        logits = self._llm.lm_head(hidden[0, torch.from_numpy(logit_positions)])
-        return logits.numpy(), NewKeyValues([key.numpy() for key, _ in present], [value.numpy() for _, value in present])
+        held = [(self._given(key), self._given(value)) for key, value in zip(past.keys, past.values, strict=True)]
+        inputs = self._given(np.ascontiguousarray(embeds))[None]
+        hidden, present = decoder(self._llm, inputs, torch.from_numpy(positions)[None], self._given(mask)[None, None], held)
+        logits = self._llm.lm_head(hidden[0, torch.from_numpy(logit_positions)]).float()
+        keys, values = ([pair[which].float().numpy() for pair in present] for which in (0, 1))
+        return logits.numpy(), NewKeyValues(keys, values)
 
     step = prefill
 
@@ -68,24 +70,32 @@ class TorchBackend:
         language = self._spec.language
         return KeyValueCache(language.layers, language.kv_heads, language.head_dim, capacity)
 
+    def _given(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self._dtype)
 
-def open_checkpoint(folder: Path, threads: int) -> tuple[EngineSpec, ChatTokenizer, np.ndarray, TorchBackend]:
+
+Opened = tuple[EngineSpec, ChatTokenizer, np.ndarray, TorchBackend]
+
+
+def open_checkpoint(folder: Path, threads: int, dtype: str = "float32") -> Opened:
     """What `Engine` takes, for a checkpoint in the published layout, unquantised. Raises CheckpointError when it cannot be opened."""
-    spec = spec_of_checkpoint(opened(folder).folder)
-    model = NVILA.from_pretrained(folder, dtype="float32")
+    return of_model(spec_of_checkpoint(opened(folder).folder), NVILA.from_pretrained(folder, dtype=dtype), threads)
+
+
+def of_model(spec: EngineSpec, model: NVILA, threads: int) -> Opened:
+    """What `Engine` takes, for a model."""
     assert model.tokenizer is not None
-    table = model.llm.model.embed_tokens.weight.detach().numpy()
+    table = model.llm.model.embed_tokens.weight.detach().float().numpy()
     return spec, model.tokenizer, table, TorchBackend(spec, model.vision_tower, model.mm_projector, model.llm, threads)
 
 
 def open_quantised(folder: Path, spec: EngineSpec, threads: int) -> TorchBackend:
     """A bundle's weights in torch modules; W8A8 Linears round their inputs as the engines do."""
-    vision, language = VisionWeights(folder, spec), LanguageWeights(folder, spec)
-    tower = VisionTower.from_dict(_vision_config(spec.vision), -1)
-    _fill(tower, {f"embeddings.{name}": weight for name, weight in vision.stem().items()} | _layers("encoder.layers", spec.vision, vision))
-    channels = spec.vision.hidden * spec.vision.scales
-    projector = Projector(spec.vision.projector, channels, spec.vision.out_hidden, spec.vision.column_major)
-    _fill(projector, vision.projector())
+    tower, projector, weights = vision_modules(folder, spec)
+    for name, weight in weights.items():
+        if isinstance(weight, Int8Weight):
+            tower.get_submodule(name.removesuffix(".weight")).register_forward_pre_hook(_rounding(weight.input_scale))
+    language = LanguageWeights(folder, spec)
     llm = Qwen2ForCausalLM(Qwen2Config(**_language_config(spec.language)))
     table = np.load(folder / EMBEDDING, allow_pickle=False).astype(np.float32)
     ends: dict[str, Weight] = {
@@ -93,6 +103,17 @@ def open_quantised(folder: Path, spec: EngineSpec, threads: int) -> TorchBackend
     }  # fmt: skip
     _fill(llm, ends | _layers("model.layers", spec.language, language))
     return TorchBackend(spec, tower, projector, llm, threads)
+
+
+def vision_modules(folder: Path, spec: EngineSpec) -> tuple[VisionTower, Projector, dict[str, Weight]]:
+    """A bundle's tower and projector with dequantised weights, and the tower's weights as they are stored, by their names in it."""
+    vision = VisionWeights(folder, spec)
+    tower = VisionTower.from_dict(_vision_config(spec.vision), -1)
+    weights = {f"embeddings.{name}": weight for name, weight in vision.stem().items()} | _layers("encoder.layers", spec.vision, vision)
+    _fill(tower, weights)
+    projector = Projector(spec.vision.projector, spec.vision.hidden * spec.vision.scales, spec.vision.out_hidden, spec.vision.column_major)
+    _fill(projector, vision.projector())
+    return tower, projector, weights
 
 
 def _layers(prefix: str, spec: VisionSpec | LanguageSpec, weights: VisionWeights | LanguageWeights) -> dict[str, Weight]:
@@ -105,9 +126,6 @@ def _fill(module: nn.Module, weights: Mapping[str, Weight]) -> None:
         if name.endswith("_proj.bias"):  # Llama has none where Qwen2 has one
             state.setdefault(name, torch.zeros_like(value))
     module.load_state_dict(state)
-    for name, weight in weights.items():
-        if isinstance(weight, Int8Weight):
-            module.get_submodule(name.removesuffix(".weight")).register_forward_pre_hook(_rounding(weight.input_scale))
 
 
 def _rounding(scale: float) -> Any:
