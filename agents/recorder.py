@@ -26,7 +26,6 @@ from nvila_edge import __version__
 QUEUE = 64  # events: frames of 640x480 in it are 60 MB, and a disk may stall for some seconds
 RING_BYTES = 256 * 1024 * 1024
 _CLOSE_S = 20.0  # what the writer gets to finish
-_END = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ class Recorder:
         """Write what is left. Waits for the writer, for at most 20 s."""
         if self._writer.is_alive():
             try:
-                self._queue.put(_END, timeout=_CLOSE_S)
+                self._queue.put(None, timeout=_CLOSE_S)  # the end
             except queue.Full:
                 return self._fail("the disk did not answer")
             self._writer.join(_CLOSE_S)
@@ -127,7 +126,7 @@ class Recorder:
 
     def _write(self) -> None:
         try:
-            while (item := self._queue.get()) is not _END:
+            while (item := self._queue.get()) is not None:
                 self._sink.write(item)
             self._sink.close(self.lost)
         except Exception as error:  # noqa: BLE001  whatever it is, the robot goes on without a recording, and is told so

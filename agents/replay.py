@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from agents.events import Decided, Executed
 from agents.profiles import remote_policy
 from agents.protocols import Frame
-from agents.recording.reader import Recording, Seen
+from agents.recording.reader import Recording, Seen, Step
 from nvila_edge.navigation.actions import Action, Stop
 from nvila_edge.navigation.agent_profiles import agent_profile, check_prompt
 from nvila_edge.navigation.decision import Decision
@@ -109,7 +109,7 @@ def _ask_along(recording: Recording, policy: Any, progress: Callable[[int], None
     pairs: list[Pair] = []
     executed: dict[int, Action] = {}
     seen = False
-    for step in recording.steps:
+    for step in _as_asked(recording.steps):
         match step:
             case Seen():
                 policy.observe(Frame(step.frame_id, decode_jpeg(step.jpeg), time.monotonic()))
@@ -124,3 +124,20 @@ def _ask_along(recording: Recording, policy: Any, progress: Callable[[int], None
                 policy.executed(executed.get(n, Stop()), primitive, motion)
                 seen = False  # a primitive follows a frame: of one whose frame was lost, nothing is known
     return pairs
+
+
+def _as_asked(steps: Sequence[Step]) -> list[Step]:
+    """Every decision right after the frame that it was made on: an agent that thinks while it moves is told the answer when newer frames are there."""
+    frames = {step.frame_id for step in steps if isinstance(step, Seen)}
+    answers: dict[int, list[Step]] = {}
+    for step in steps:
+        if isinstance(step, Decided):
+            answers.setdefault(step.frame_id, []).append(step)
+    ordered: list[Step] = []
+    for step in steps:
+        if not isinstance(step, Decided):
+            ordered.append(step)
+            ordered += answers.pop(step.frame_id, []) if isinstance(step, Seen) else []
+        elif step.frame_id not in frames:
+            ordered.append(step)  # its frame was lost: it is asked on the newest that there is
+    return ordered

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyrealsense2 as rs
+import pyrealsense2  # pyright: ignore[reportMissingImports]
 
 from agents.cameras.picture import make_frame
 from agents.protocols import CameraError, Frame, Lens, RecordingOver
 
+rs: Any = pyrealsense2  # it tells no types
 _RETRY_EVERY_S = 0.25  # between attempts to open: a camera that was reset is back on the bus after one to several seconds
 _MAX_AGE_S = 5.0  # a hardware stamp that is older, or from the future, is no stamp of this computer's clock
 
@@ -44,8 +45,8 @@ class Device:
         self._serial = serial
         self.name = f"RealSense {serial}".strip()
 
-    def start(self, settings: RealSenseSettings) -> tuple[rs.pipeline, rs.pipeline_profile]:
-        """Raises RuntimeError with the library's words, or at once when it is not there (the library would wait for it for 15 s)."""
+    def start(self, settings: RealSenseSettings) -> tuple[Any, Any]:
+        """Pipeline and profile. Raises RuntimeError with the library's words, or at once when it is not there (the library would wait 15 s for it)."""
         serials = [each.get_info(rs.camera_info.serial_number) for each in rs.context().query_devices()]
         if not serials or self._serial not in ("", *serials):
             raise RuntimeError("no such camera on the bus")
@@ -57,7 +58,7 @@ class Device:
         pipeline = rs.pipeline()
         return pipeline, pipeline.start(config)
 
-    def reset(self, profile: rs.pipeline_profile) -> None:
+    def reset(self, profile: Any) -> None:
         """Take the camera off the bus and on again, as pulling its plug would."""
         profile.get_device().hardware_reset()
 
@@ -69,8 +70,8 @@ class Tape:
         self.path, self.unplugs = path, unplugs
         self.name = f"RealSense recording {path}"
 
-    def start(self, settings: RealSenseSettings) -> tuple[rs.pipeline, rs.pipeline_profile]:
-        """Raises RuntimeError with the library's words, or when the file is gone."""
+    def start(self, settings: RealSenseSettings) -> tuple[Any, Any]:
+        """Pipeline and profile. Raises RuntimeError with the library's words, or when the file is gone."""
         if not self.path.is_file():
             raise RuntimeError(f"no file {self.path}")
         config = rs.config()
@@ -80,7 +81,7 @@ class Tape:
         profile.get_device().as_playback().set_real_time(False)
         return pipeline, profile
 
-    def reset(self, profile: rs.pipeline_profile) -> None:
+    def reset(self, profile: Any) -> None:
         """A file needs none."""
 
 
@@ -129,7 +130,7 @@ class RealSense:
             return  # it had stopped by itself, with its device
 
     def _begin(self) -> None:
-        self._pipeline: rs.pipeline | None = None
+        self._pipeline: Any = None
         self._pipeline, self._profile = self._source.start(self._settings)
         self._scale_m = float(self._profile.get_device().first_depth_sensor().get_depth_scale())
         self._last_number = -1

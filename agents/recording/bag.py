@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rosbags.interfaces import Connection
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.rosbag2.errors import WriterError
+from rosbags.interfaces import Connection  # pyright: ignore[reportMissingImports]
+from rosbags.rosbag2 import StoragePlugin, Writer  # pyright: ignore[reportMissingImports]
+from rosbags.rosbag2.errors import WriterError  # pyright: ignore[reportMissingImports]
 
 from agents.recording.messages import STORE, TYPES, Message
 

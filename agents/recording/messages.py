@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_typestore  # pyright: ignore[reportMissingImports]
 
 from agents.events import Captured, Decided, Ended, Executed, ServerBack, ServerLost, Withheld
 from agents.protocols import Frame
@@ -27,7 +27,7 @@ TYPES = {
     VELOCITY: "geometry_msgs/msg/TwistStamped", DIAGNOSTICS: "diagnostic_msgs/msg/DiagnosticArray",
 } | dict.fromkeys((INSTRUCTION, FRAME, DECISION, MOTION, GUARD, ENDED), "std_msgs/msg/String")  # fmt: skip
 STORE = get_typestore(Stores.ROS2_JAZZY)  # the long-term release; these messages have been the same since Foxy
-_T = STORE.types
+_T: Any = STORE.types
 _OK, _WARN, _ERROR = 0, 1, 2  # diagnostic_msgs/DiagnosticStatus
 
 

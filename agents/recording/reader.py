@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rosbags.rosbag2 import Reader
-from rosbags.rosbag2.errors import ReaderError
+from rosbags.rosbag2 import Reader  # pyright: ignore[reportMissingImports]
+from rosbags.rosbag2.errors import ReaderError  # pyright: ignore[reportMissingImports]
 
 from agents.events import Decided, Executed
 from agents.protocols import Motion

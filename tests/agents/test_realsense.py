@@ -107,3 +107,22 @@ def test_a_camera_mounted_otherwise_than_the_model_wants_is_told_with_the_figure
     assert "the camera is 0.40 m above the floor, the model has learnt with 1.25 m" in said
     assert "the camera looks 12 degrees down, the model has learnt with 0" in said
     assert sum("above the floor" in text for text in said) == 1 and sum("pictures are blurred" in text for text in said) == 1
+
+
+def test_an_agent_walks_with_a_recorded_camera_and_records_it_anew_with_its_depth(tape: Path, tmp_path: Path) -> None:
+    pytest.importorskip("rosbags", reason="needs the extra record: rosbags")
+    from agents.main import run_agent
+    from agents.recording.reader import Seen, read_recording
+    from agents.telling import Record
+    from tests.nvila_edge.pixel_engine import start_pixel_server
+
+    said: list[str] = []
+    with start_pixel_server() as server:
+        record = Record(tmp_path / "run")
+        ended = run_agent(server.address, f"realsense:{tape}", "walk on", on_event=lambda _: None, on_warning=said.append, record=record)
+    assert ended.reason == "over" and 5 <= ended.primitives <= 8
+    assert "no floor is in view, so the camera's height and tilt could not be checked" in said
+    seen = [step for step in read_recording(tmp_path / "run").steps if isinstance(step, Seen)]
+    assert [step.frame_id for step in seen] == list(range(ended.primitives)) and b"/camera/depth" in (
+        tmp_path / "run" / "run.mcap"
+    ).read_bytes()

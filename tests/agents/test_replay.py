@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from agents.recording.reader import Recording, read_recording  # noqa: E402
 from agents.replay import replay  # noqa: E402
 from agents.telling import Record  # noqa: E402
 from nvila_edge import cli  # noqa: E402
+from nvila_edge.navigation.actions import ACTIONS  # noqa: E402
 from nvila_edge.serving.errors import LinkDown  # noqa: E402
 from nvila_edge.serving.process import start_server  # noqa: E402
 from sim.report.recording import page  # noqa: E402
@@ -62,10 +64,6 @@ def test_the_past_is_what_was_executed_whatever_the_model_answers_now(tmp_path: 
         recording = record(server.address, tmp_path / "run", images(tmp_path / "frames", 30))
         first = recording.decisions[0]
         place = recording.steps.index(first)
-        from dataclasses import replace
-
-        from nvila_edge.navigation.actions import ACTIONS
-
         other = next(action for action in ACTIONS if action != first.decision.action)
         altered = replace(first, decision=replace(first.decision, action=other))
         steps = (*recording.steps[:place], altered, *recording.steps[place + 1 :])
@@ -74,12 +72,22 @@ def test_the_past_is_what_was_executed_whatever_the_model_answers_now(tmp_path: 
     assert all(pair.shift is not None and pair.shift > 0.01 for pair in pairs[1:])
 
 
+def test_answers_that_came_while_the_robot_moved_on_are_asked_on_their_own_frames(tmp_path: Path) -> None:
+    with start_pixel_server("navila") as server:
+        recording = record(server.address, tmp_path / "run", images(tmp_path / "frames", 20))
+        steps = list(recording.steps)
+        for decided in recording.decisions:
+            place = steps.index(decided)
+            steps.insert(min(place + 2, len(steps) - 1), steps.pop(place))  # after the next primitive and its frame
+        assert steps != list(recording.steps)
+        late = replace(recording, steps=tuple(steps))
+        assert replay(late, server.address).figures()["agreement"] == 1.0
+
+
 def test_without_decisions_or_a_server_there_is_nothing_to_compare(tmp_path: Path) -> None:
     with start_pixel_server() as server:
         recording = record(server.address, tmp_path / "run", images(tmp_path / "frames", 3))
         with pytest.raises(ValueError, match="made for 'stream'"):
-            from dataclasses import replace
-
             replay(replace(recording, about={**recording.about, "agent": "navila"}), server.address)
         with pytest.raises(ValueError, match="holds no decisions"):
             replay(replace(recording, steps=()), server.address)
