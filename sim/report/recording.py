@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from agents.events import Decided, Executed
 from agents.recording.reader import Noted, Recording, Seen
 from agents.replay import Comparison, Pair
+from nvila_edge.navigation.actions import Primitive
 from nvila_edge.navigation.decision import Decision
 from nvila_edge.serving.jpeg import decode_jpeg
 from sim.report.figures import card
@@ -23,12 +25,12 @@ from sim.report.svg import histogram
 from sim.results import write_atomic
 
 WIDTH_PX, MOST_FRAMES = 224, 600  # about 8 kB each: a page of at most 7 MB
-_BAR_PX, _BARS_PX = 11, 34
+_BAR_PX, _BARS_PX = 18, 60
 _STYLE = """
 .recording { width: 100%; } .recording td { vertical-align: top; border-bottom: 1px solid var(--line); padding: 8px; }
 .recording img { display: block; border-radius: 6px; } .recording tr.differs { background: var(--b-amber); }
 .recording tr.note td { color: var(--i-red); background: var(--b-red); }
-.bars { width: 130px; height: 40px; } .bars .was { fill: var(--grey); } .bars .now { fill: var(--blue); }
+.bars { width: 190px; height: 64px; } .bars .was { fill: var(--grey); } .bars .now { fill: var(--blue); }
 """
 
 
@@ -40,7 +42,7 @@ def write_page(recording: Recording, comparison: Comparison | None, path: Path) 
 
 def page(recording: Recording, comparison: Comparison | None) -> str:
     """The page; with a comparison, rows where the two chose differently are marked."""
-    title = f"{'Replay' if comparison else 'Recording'}: {recording.instruction}"
+    title = "Replay of a recording" if comparison else "Recording"
     style = (files("sim.report") / "assets" / "style.css").read_text() + _STYLE
     about = recording.about
     what = f"Agent {about.get('agent', '–')}, server {about.get('server') or '–'}, version {about.get('version', '–')}."
@@ -49,8 +51,8 @@ def page(recording: Recording, comparison: Comparison | None) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
-        f"<title>{escape(title)}</title><style>{style}</style></head><body><main>"
-        f'<header><h1>{escape(title)}</h1><p class="soft">{escape(what + whose + broken)}</p></header>'
+        f"<title>{title}: {escape(recording.instruction[:60])}</title><style>{style}</style></head><body><main>"
+        f'<header><h1>{title}</h1><p><b>{escape(recording.instruction)}</b></p><p class="soft">{escape(what + whose + broken)}</p></header>'
         f'<div class="cards">{"".join(_cards(recording, comparison))}</div>{_latency(recording, comparison)}'
         f"<h2>Decisions</h2>{_table(recording, comparison)}</main></body></html>"
     )
@@ -97,27 +99,32 @@ def _latency(recording: Recording, comparison: Comparison | None) -> str:
 def _table(recording: Recording, comparison: Comparison | None) -> str:
     pairs = {id(pair.recorded): pair for pair in comparison.pairs} if comparison else {}
     pictures = _pictures(recording)
-    rows, done = [], ""
-    for step in recording.steps:
-        match step:
-            case Decided():
-                rows.append(_row(step, pairs.get(id(step)), pictures.get(step.frame_id, "")))
-            case Executed(primitive=primitive, motion=motion):
-                hit = ", met something" if motion.collided else ""
-                done = f"{primitive.name.lower()}: {motion.moved_m:.2f} m, {motion.turned_deg:.0f}°{hit}"
-                rows.append(f'<tr><td></td><td colspan="4" class="soft">{done}</td></tr>')
-            case Noted(content=content):
-                text = " ".join(str(content.get(key, "")) for key in ("type", "message")).strip()
-                rows.append(f'<tr class="note"><td></td><td colspan="4">{escape(text)}</td></tr>')
-    head = "<tr><th>Seen</th><th>Recorded</th><th>Now</th><th>Ten candidates</th><th>Latency</th></tr>"
-    legend = (
-        '<p class="soft">Bars: probabilities of the ten actions; grey recorded, blue now. Order: ' + escape(", ".join(LABELS)) + ".</p>"
-    )
+    rows: list[str] = []
+    for kind, run in groupby((step for step in recording.steps if not isinstance(step, Seen)), type):
+        steps: list[Any] = [*run]
+        if kind is Decided:
+            rows += [_row(step, pairs.get(id(step)), pictures.get(step.frame_id, ""), comparison is not None) for step in steps]
+        elif kind is Noted:
+            told = (" ".join(str(step.content.get(key, "")) for key in ("type", "message")).strip() for step in steps)
+            rows += [f'<tr class="note"><td></td><td colspan="4">{escape(text)}</td></tr>' for text in told]
+        elif kind is Executed:
+            rows.append(f'<tr><td></td><td colspan="4" class="soft">{", ".join(map(_done, steps))}</td></tr>')
+    now = "<th>Now</th>" if comparison else ""
+    head = f"<tr><th>Seen</th><th>Recorded</th>{now}<th>Ten candidates</th><th>Latency</th></tr>"
+    colours = "grey recorded, blue now" if comparison else "grey recorded"
+    legend = f'<p class="soft">Bars: probabilities of the ten actions, {colours}, in this order: {escape(", ".join(LABELS))}.</p>'
     return f'{legend}<div class="wide-table"><table class="recording"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
-def _row(decided: Decided, pair: Pair | None, picture: str) -> str:
-    now, differs = ("", "") if pair is None else (_said(pair.now), "" if pair.agrees else ' class="differs"')
+def _done(executed: Executed) -> str:
+    motion = executed.motion
+    amount = f"{motion.moved_m:.2f} m" if executed.primitive == Primitive.FORWARD else f"{abs(motion.turned_deg):.0f}°"
+    return f"{executed.primitive.name.lower()} {amount}{', met something' if motion.collided else ''}"
+
+
+def _row(decided: Decided, pair: Pair | None, picture: str, beside: bool) -> str:
+    said = "" if pair is None else _said(pair.now)
+    now, differs = f"<td>{said}</td>" if beside else "", ' class="differs"' if pair is not None and not pair.agrees else ""
     image = f'<img alt="frame {decided.frame_id}" width="{WIDTH_PX}" src="{picture}">' if picture else ""
     bars = _bars(
         [(css, each.candidates) for css, each in (("was", decided.decision), *((("now", pair.now),) if pair else ())) if each.candidates]
@@ -125,7 +132,7 @@ def _row(decided: Decided, pair: Pair | None, picture: str) -> str:
     latency = f"{decided.latency_ms:.0f} ms" + (f"<br>now {pair.latency_ms:.0f} ms" if pair else "")
     timing = "<br>".join(f"<small>{escape(stage)} {value:.0f} ms</small>" for stage, value in decided.decision.timing_ms.items())
     return (
-        f"<tr{differs}><td>{image}<small>decision {decided.n}, frame {decided.frame_id}</small></td><td>{_said(decided.decision)}</td><td>{now}</td>"
+        f"<tr{differs}><td>{image}<small>decision {decided.n}, frame {decided.frame_id}</small></td><td>{_said(decided.decision)}</td>{now}"
         f"<td>{bars}</td><td>{latency}<br>{timing}</td></tr>"
     )
 
