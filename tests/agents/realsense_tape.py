@@ -23,7 +23,7 @@ def _stream(kind: rs.stream, uid: int, pixel_format: rs.format, pixel_bytes: int
 
 
 def record_tape(path: Path, pictures: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
-    """pictures: rgb uint8 [120, 160, 3] and depth uint16 [120, 160] in mm. A recording loses its first pair."""
+    """pictures: rgb uint8 [120, 160, 3] and depth uint16 [120, 160] in mm. A recording loses its first pair, on a busy machine a few more."""
     device = rs.software_device()
     sensors = device.add_sensor("Depth"), device.add_sensor("Color")
     depth = sensors[0].add_video_stream(_stream(rs.stream.depth, 0, rs.format.z16, 2))
@@ -46,7 +46,7 @@ def record_tape(path: Path, pictures: Sequence[tuple[np.ndarray, np.ndarray]]) -
             frame.timestamp, frame.frame_number = 1000 + 33.3 * number, number
             frame.domain, frame.profile = rs.timestamp_domain.hardware_clock, profile.as_video_stream_profile()
             sensor.on_video_frame(frame)
-        time.sleep(0.01)  # the recorder's own thread takes them
+        time.sleep(0.02)  # the recorder's own thread takes them
     for sensor in opened:
         sensor.stop()
         sensor.close()

@@ -23,8 +23,10 @@ from rosbags.typesys import Stores, get_typestore  # noqa: E402
 from agents.cameras.picture import make_frame  # noqa: E402
 from agents.events import Captured, Decided, Ended, Event, Executed, ServerBack, ServerLost, Withheld  # noqa: E402
 from agents.protocols import Frame, Motion  # noqa: E402
-from agents.recorder import QUEUE, Recorded, Recorder, RecordingAbout  # noqa: E402
+from agents.recorder import QUEUE, Recorder, RecordingAbout  # noqa: E402
+from agents.recording import sinks  # noqa: E402
 from agents.recording.reader import Noted, Seen, read_recording  # noqa: E402
+from agents.recording.robot import Recorded  # noqa: E402
 from nvila_edge.navigation.actions import ACTIONS, Forward, Primitive, sentence  # noqa: E402
 from nvila_edge.navigation.decision import Decision  # noqa: E402
 from nvila_edge.serving.jpeg import encode_jpeg  # noqa: E402
@@ -154,6 +156,17 @@ def test_a_ring_is_written_only_when_something_goes_wrong_and_holds_the_last_sec
     )
 
 
+def test_a_ring_keeps_no_more_than_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "RING_BYTES", 60_000)
+    with Recorder(tmp_path / "ring", ABOUT, last_s=600) as recorder:
+        for number in range(40):
+            recorder(Captured(frame(number)))
+        recorder.dump("asked")
+    seen = [step for step in read_recording(recorder.folders[0]).steps if isinstance(step, Seen)]
+    assert [step.frame_id for step in seen] == list(range(40 - len(seen), 40))
+    assert 30_000 < sum(len(step.jpeg) for step in seen) <= 60_000
+
+
 def test_events_of_other_parts_and_numbers_that_are_not_finite_are_recorded_too(tmp_path: Path) -> None:
     @dataclass(frozen=True)
     class EStopPressed:
@@ -164,6 +177,9 @@ def test_events_of_other_parts_and_numbers_that_are_not_finite_are_recorded_too(
     with Recorder(tmp_path / "run", ABOUT) as recorder:
         recorder(EStopPressed("button", math.inf, np.zeros(3)))
         recorder.warned("the lens is dirty")
+        recorder.odometry(0.0, 0.0, 0.0, math.inf)
+        recorder(Captured(Frame(0, np.zeros((4, 4, 3), np.uint8), -math.inf)))
+    assert recorder.failure == ""
     note = read_recording(tmp_path / "run").steps[0]
     assert isinstance(note, Noted) and note.content == {"type": "EStopPressed", "message": "button", "speed_mps": "inf"}
     assert [array.status[0].message for _, array, _ in messages(tmp_path / "run")["/diagnostics"]] == ["the lens is dirty"]
@@ -273,13 +289,15 @@ def test_a_disk_that_stalls_costs_events_but_never_time(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(Bag, "write", slow)
     events = [Executed(0, index, Primitive.LEFT, Motion(0.0, 15.0, False)) for index in range(2 * QUEUE)]
-    with Recorder(tmp_path / "run", ABOUT) as recorder:
+    said: list[str] = []
+    with Recorder(tmp_path / "run", ABOUT, trouble=said.append) as recorder:
         started_s = time.monotonic()
         for event in events:
             recorder(event)
         assert time.monotonic() - started_s < 0.5
         time.sleep(0.7)
     assert recorder.lost >= 3 * QUEUE - 2 and recorder.failure == ""
+    assert said == [f"the recording in {tmp_path / 'run'} lacks {recorder.lost} events: the disk was too slow"]
     last = read_recording(tmp_path / "run").steps[-1]
     assert isinstance(last, Noted) and last.content == {"type": "Lost", "events": recorder.lost}
 
