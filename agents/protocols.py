@@ -11,12 +11,28 @@ from nvila_edge.navigation.actions import Primitive
 
 
 @dataclass(frozen=True)
+class Quality:
+    """How good a picture is. sharpness: variance of the Laplacian of its grey values at 320 pixels width (blurred ones have less); dark, bright: shares
+    of its pixels that are nearly black or nearly white."""
+
+    sharpness: float
+    dark: float
+    bright: float
+
+
+@dataclass(frozen=True)
 class Frame:
-    """One camera image: rgb uint8 [H, W, 3]; `captured_s` on the local monotonic clock; `frame_id` counts up within an episode."""
+    """One camera image: rgb uint8 [H, W, 3]; `captured_s` on the local monotonic clock; `frame_id` counts up within an episode.
+
+    depth_m: float32 [H, W], metres along the optical axis, pixel for pixel as rgb, 0 where it is unknown; None from a camera without depth.
+    quality: None where nobody measured it, as in a simulator.
+    """
 
     frame_id: int
     rgb: np.ndarray
     captured_s: float
+    depth_m: np.ndarray | None = None
+    quality: Quality | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,24 @@ class Camera(Protocol):
     def capture(self) -> Frame:
         """The newest image. Raises CameraError when none can be had in time, RecordingOver after the last one of a recording."""
         ...
+
+
+class OpenCamera(Camera, Protocol):
+    """A camera of this computer, which must be given back."""
+
+    def close(self) -> None:
+        """Gives the device or file back."""
+        ...
+
+
+@dataclass(frozen=True)
+class Lens:
+    """A pinhole camera, in pixels of its frames: focal lengths and the middle."""
+
+    fx_px: float
+    fy_px: float
+    cx_px: float
+    cy_px: float
 
 
 class Robot(Protocol):

@@ -22,6 +22,7 @@ EXTRAS = {
     "transformers": ("train", "training, export"), "safetensors": ("train", "training, export"), "onnx": ("export", "export"),
     "ml_dtypes": ("export", "export"), "tensorrt_rtx_bindings": ("tensorrt", "GPU engines"), "ray": ("ray", "evaluation on many machines"),
     "pyarrow": ("lerobot", "LeRobot data sets"), "peft": ("train", "tuning with adapters"), "bitsandbytes": ("qlora", "tuning a 4-bit model"),
+    "rosbags": ("record", "recordings"), "pyrealsense2": ("realsense", "RealSense cameras"),
 }  # fmt: skip
 _REQUIRED = {"cv2": "images", "zmq": "serving", "msgpack": "serving", "tokenizers": "engines"}
 _SLOW = ("torch", "transformers", "peft", "bitsandbytes")  # seconds to import: looked up only

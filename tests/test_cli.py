@@ -21,7 +21,7 @@ from nvila_edge import cli, doctor
 from tests.nvila_edge.pixel_engine import start_pixel_server
 from tests.tiny import save_tiny_checkpoint
 
-PROMISED = "demo serve agent eval report chat export verify bench train data doctor".split()  # DESIGN.md; replay comes with the recorder
+PROMISED = "demo serve agent eval report chat export verify bench train data replay doctor".split()  # DESIGN.md
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,7 @@ import pytest
 MB = 1024 * 1024
 TOTAL_LIMIT = 32 * MB  # machines with a GPU receive the working tree in small transfers
 FILE_LIMIT = 15 * MB
-VERBS = ("demo", "serve", "agent", "eval", "report", "chat", "export", "verify", "bench", "train", "data", "doctor")
+VERBS = ("demo", "serve", "agent", "eval", "report", "chat", "export", "verify", "bench", "train", "data", "replay", "doctor")
 
 # Which of our packages each package may import. The verbs of the command line alone reach everywhere, inside run().
 MAY_IMPORT = {

@@ -7,16 +7,22 @@ from pathlib import Path
 
 from agents.cameras.images import open_recording
 from agents.cameras.webcam import Webcam
-from agents.protocols import Camera
+from agents.protocols import OpenCamera
 
 _WEBCAM = re.compile(r"webcam(?::(\d{1,2}))?")
+_REALSENSE = re.compile(r"realsense(?::(.+))?")
 
 
-def open_camera(name: str | Path) -> Camera:
-    """ "webcam" or "webcam:N", a device such as /dev/video0, or a folder of images, an image or a video. Raises ValueError naming what is allowed."""
-    webcam = _WEBCAM.fullmatch(str(name))
+def open_camera(name: str | Path) -> OpenCamera:
+    """ "webcam" or "webcam:N", a device such as /dev/video0, a folder of images, an image or a video; "realsense", "realsense:SERIAL" or
+    "realsense:FILE.db3". Raises ValueError naming what is allowed, ModuleNotFoundError for a RealSense without its extra."""
+    webcam, realsense = _WEBCAM.fullmatch(str(name)), _REALSENSE.fullmatch(str(name))
     if webcam:
         return Webcam(int(webcam[1] or 0))
+    if realsense:
+        from agents.cameras.realsense import open_realsense  # needs pyrealsense2, which few have
+
+        return open_realsense(realsense[1] or "")
     if str(name).startswith("/dev/"):
         return Webcam(str(name))
     return open_recording(Path(name))

@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from agents.protocols import Camera, CameraError, Frame, RecordingOver
+from agents.cameras.picture import make_frame
+from agents.protocols import CameraError, Frame, OpenCamera, RecordingOver
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
@@ -32,7 +33,10 @@ class ImageFolder:
         bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if bgr is None:
             raise CameraError(f"{path} is no readable image")
-        return Frame(self._next - 1, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), time.monotonic())
+        return make_frame(self._next - 1, bgr, time.monotonic(), bgr=True)
+
+    def close(self) -> None:
+        """Nothing to give back."""
 
 
 class VideoFile:
@@ -53,7 +57,11 @@ class VideoFile:
         for _ in range(self._stride - 1 if self._count else 0):
             bgr = self._read()
         self._count += 1
-        return Frame(self._count - 1, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), time.monotonic())
+        return make_frame(self._count - 1, bgr, time.monotonic(), bgr=True)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._video.release()
 
     def _read(self) -> np.ndarray:
         there, bgr = self._video.read()
@@ -63,11 +71,12 @@ class VideoFile:
         return bgr
 
 
-def open_recording(path: Path) -> Camera:
+def open_recording(path: Path) -> OpenCamera:
     """The camera of a folder of images, an image or a video. Raises ValueError naming what is allowed."""
     if path.is_dir() or (path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES):
         return ImageFolder(path)
     if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
         return VideoFile(path)
-    allowed = f"webcam, webcam:N, /dev/videoN, a folder of images, an image ({', '.join(IMAGE_SUFFIXES)}) or a video ({', '.join(VIDEO_SUFFIXES)})"
+    files = f"a folder of images, an image ({', '.join(IMAGE_SUFFIXES)}) or a video ({', '.join(VIDEO_SUFFIXES)})"
+    allowed = f"webcam, webcam:N, /dev/videoN, {files}, realsense, realsense:SERIAL or realsense:FILE.db3"
     raise ValueError(f"camera {str(path)!r} is neither of: {allowed}")

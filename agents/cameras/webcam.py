@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from agents.cameras.picture import make_frame
 from agents.protocols import CameraError, Frame
 
 WAIT_S = 2.0  # the longest that a capture waits for a new picture
@@ -39,7 +40,7 @@ class Webcam:
             assert self._newest is not None
             (bgr, captured_s), self._newest = self._newest, None
             self._count += 1
-            return Frame(self._count - 1, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), captured_s)
+        return make_frame(self._count - 1, bgr, captured_s, bgr=True)
 
     def close(self) -> None:
         """Gives the device back."""

@@ -15,7 +15,7 @@ class Agent:
     server: str
     """Address of a running `nvila-edge serve`."""
     camera: str
-    """webcam, webcam:N, /dev/videoN, a folder of images, one image, or a video file."""
+    """webcam, webcam:N, /dev/videoN, realsense, realsense:SERIAL, realsense:FILE.db3, a folder of images, one image, or a video file."""
     instruction: str
     """Where to go, in words."""
     robot: Literal["dry-run"] = "dry-run"
@@ -30,8 +30,14 @@ class Agent:
     keys: Path | None = None
     """Folder of this client's keys, as the server's side made it; needed for a server on another computer."""
 
+    record: Path | None = None
+    """New folder for a recording (MCAP with ROS 2 schemas: Foxglove, `ros2 bag play`, `nvila-edge replay`)."""
+    record_last: float | None = None
+    """Record only the last so many seconds before anything that goes wrong: a rejected answer, a lost server, an e-stop, a fault."""
+
     def run(self) -> None:
         from agents.main import run_agent
+        from agents.telling import Record
         from agents.view import LiveView
 
         view = None if self.view is None else LiveView(self.view, self.instruction)
@@ -44,9 +50,19 @@ class Agent:
                 view(event)
 
         robot = "dry-run" if self.dry_run else self.robot
-        ended = run_agent(self.server, self.camera, self.instruction, robot=robot, profile=self.profile, on_event=tell, keys=self.keys)
+        if self.record is None and self.record_last is not None:
+            raise ValueError(f"--record-last {self.record_last:g} needs a folder: --record DIR")
+        record = None if self.record is None else Record(self.record, self.record_last)
+        ended = run_agent(
+            self.server, self.camera, self.instruction, robot=robot, profile=self.profile, on_event=tell, keys=self.keys, record=record,
+            on_warning=_beware,
+        )  # fmt: skip
         if ended.fault:
             raise SystemExit(1)
+
+
+def _beware(text: str) -> None:
+    print(f"beware: {text}", flush=True)
 
 
 def _tell(event: Any) -> None:

@@ -11,11 +11,12 @@ from tyro.conf import Positional
 
 @dataclass(frozen=True)
 class Report:
-    """Write report.html of an evaluation anew (figures, maps, frames, every decision), or beside a second one with paired tests; joins shards."""
+    """Write report.html of an evaluation anew (figures, maps, frames, every decision), or beside a second one with paired tests; joins shards. Or the page
+    of a recording that `nvila-edge agent --record` made."""
 
     example: ClassVar[str] = "nvila-edge report runs/eval"
     out: Positional[Path]
-    """Folder of an evaluation; the report is written there."""
+    """Folder of an evaluation or a recording; the report is written there. An .mcap file: beside it."""
     other: Positional[Path | None] = None
     """Folder of a second evaluation, on the same episodes, to compare with."""
 
@@ -25,6 +26,8 @@ class Report:
     """All shards of one evaluation (folders that `nvila-edge eval --shard I/N` wrote): join them in OUT, then write its report."""
 
     def run(self) -> None:
+        if self.out.suffix == ".mcap" or any(self.out.glob("*.mcap")):
+            return self._of_recording()
         from sim.aggregate import aggregate
         from sim.report import build_report
         from sim.results import load_run
@@ -37,3 +40,12 @@ class Report:
         for folder in filter(None, (self.out, self.other)):
             figures = aggregate(load_run(folder)[0], self.aggregate)
             print(f"{folder}, {self.aggregate}: " + "  ".join(f"{name} {value:.2f}" for name, value in figures.items()))
+
+    def _of_recording(self) -> None:
+        from agents.recording.reader import read_recording
+        from sim.report.recording import write_page
+
+        if self.other is not None or self.merge:
+            raise ValueError(f"{self.out} is a recording; compare it with what a model would do: nvila-edge replay {self.out} --bundle DIR")
+        recording = read_recording(self.out)
+        print(write_page(recording, None, (self.out if self.out.is_dir() else self.out.parent) / "report.html"))

@@ -1,0 +1,49 @@
+"""Who is told what happens: whoever runs the agent, and its recording if there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.events import Event
+from nvila_edge.navigation.agent_profiles import AgentProfile
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is to be recorded: everything, into a new `folder`, or the last `last_s` seconds before anything that goes wrong, into folders in it."""
+
+    folder: Path
+    last_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Telling:
+    """event: for what the loop tells; warning: for what is no event, such as a dirty lens or a recording that ended."""
+
+    event: Callable[[Event], None]
+    warning: Callable[[str], None]
+
+
+@contextmanager
+def told(whom: Telling, record: Record | None, instruction: str, agent: AgentProfile, server: str) -> Iterator[Telling]:
+    """`whom`, after a recorder that is closed at the end. Raises what Recorder raises, ModuleNotFoundError without its extra."""
+    if record is None:
+        yield whom
+        return
+    from agents.recorder import Recorder, RecordingAbout  # needs rosbags, which only those have who record
+
+    about = RecordingAbout(instruction, "agent", agent.name, server)
+    with Recorder(record.folder, about, record.last_s, whom.warning) as recorder:
+
+        def event(happened: Event) -> None:
+            recorder(happened)
+            whom.event(happened)
+
+        def warning(text: str) -> None:
+            recorder.warned(text)
+            whom.warning(text)
+
+        yield Telling(event, warning)
