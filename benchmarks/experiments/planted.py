@@ -1,6 +1,6 @@
-"""A learning set of which it is known what each sample is worth: sheets in two colours, and questions that are easy, helpful or answered wrongly.
+"""A learning set of which it is known what each sample is worth: coloured sheets, and questions that are easy, helpful or answered wrongly.
 
-Helpful: which colour the left or the right half has, one of six. Easy: a question with always the same answer. Mislabelled: as helpful, another colour.
+Helpful: which colour a shaded and noisy sheet has, one of eight. Easy: a question with always the same answer. Mislabelled: as helpful, another colour.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ from nvila_edge.training.step import TrainingStep
 from nvila_edge.training.tokenizer import train_tokenizer
 
 COLOURS = {
-    "red": (200, 40, 40), "green": (40, 160, 60), "blue": (50, 70, 200), "yellow": (220, 200, 50), "white": (230, 230, 230), "black": (30, 30, 30),
+    "red": (200, 40, 40), "green": (40, 160, 60), "blue": (50, 70, 200), "yellow": (220, 200, 50), "white": (230, 230, 230),
+    "black": (30, 30, 30), "purple": (140, 50, 160), "cyan": (60, 190, 200),
 }  # fmt: skip
 SIZE = ModelSize(
     vision_hidden=64, vision_layers=1, vision_heads=2, image=64, projector="mlp_downsample", hidden=128, layers=2, intermediate=256
 )  # fmt: skip
 SIDE_PX = 64
 _EASY = ("Is this a picture?", "yes")
+_ASKED = "What colour is the sheet?"
 _NOISE = 25.0  # of each pixel, and of a sheet's colour as a whole
 
 
@@ -47,13 +49,12 @@ def planted(count: int, seed: int, shares: Shares = Shares()) -> list[tuple[str,
     rng, found = np.random.default_rng(seed), []
     kinds = rng.choice(["easy", "mislabelled", "helpful"], count, p=[shares.easy, shares.mislabelled, 1 - shares.easy - shares.mislabelled])
     for number, kind in enumerate(kinds.tolist()):
-        names = rng.choice(list(COLOURS), 2)
-        side = int(rng.integers(2))
-        question, answer = _EASY if kind == "easy" else (f"What colour is the {('left', 'right')[side]} half?", str(names[side]))
+        colour = str(rng.choice(list(COLOURS)))
+        question, answer = _EASY if kind == "easy" else (_ASKED, colour)
         if kind == "mislabelled":
             answer = str(rng.choice([name for name in COLOURS if name != answer]))
         asked = (Exchange(f"<image>{question}", answer),)
-        found.append((kind, Sample(f"{number:05d}", "planted", asked, (_sheet(names, rng),), system_prompt=False)))
+        found.append((kind, Sample(f"{number:05d}", "planted", asked, (_sheet(colour, rng),), system_prompt=False)))
     return found
 
 
@@ -75,7 +76,7 @@ def write_planted(folder: Path, samples: Sequence[tuple[str, Sample]]) -> Path:
 def fresh(seed: int, size: ModelSize = SIZE) -> NVILA:
     """A model that knows nothing, with a tokenizer for the planted texts."""
     torch.manual_seed(seed)
-    texts = [_EASY[0], "What colour is the left half?", "What colour is the right half?", *COLOURS, _EASY[1], *SENTENCES]
+    texts = [*_EASY, _ASKED, *COLOURS, *SENTENCES]
     return new_model(size, train_tokenizer(texts, 560))
 
 
@@ -102,7 +103,7 @@ def teach(model: NVILA, samples: Sequence[Sample], steps: int, seed: int, batch:
 
 
 def accuracy(model: NVILA, samples: Sequence[Sample]) -> float:
-    """Share of questions whose right answer is the likeliest of the six colours."""
+    """Share of questions whose right answer is the likeliest of the colours."""
     preparer, right = Preparer(model, 512), 0
     for sample in samples:
         asked, names = sample.exchanges[0], list(COLOURS)
@@ -118,10 +119,7 @@ def auc(better: Sequence[float], worse: Sequence[float]) -> float:
     return float(((high > low) + 0.5 * (high == low)).mean())
 
 
-def _sheet(names: Sequence[str], rng: np.random.Generator) -> np.ndarray:
-    """uint8 [SIDE_PX, SIDE_PX, 3]: a half in each colour, shaded and noisy."""
-    sheet = np.empty((SIDE_PX, SIDE_PX, 3))
-    for half, name in enumerate(names):
-        colour = np.array(COLOURS[str(name)]) + rng.normal(0, _NOISE, 3)
-        sheet[:, half * SIDE_PX // 2 : (half + 1) * SIDE_PX // 2] = colour
-    return np.clip(sheet + rng.normal(0, _NOISE, sheet.shape), 0, 255).astype(np.uint8)
+def _sheet(name: str, rng: np.random.Generator) -> np.ndarray:
+    """uint8 [SIDE_PX, SIDE_PX, 3]: of one colour, shaded and noisy."""
+    colour = np.array(COLOURS[name]) + rng.normal(0, _NOISE, 3)
+    return np.clip(colour + rng.normal(0, _NOISE, (SIDE_PX, SIDE_PX, 3)), 0, 255).astype(np.uint8)

@@ -52,6 +52,19 @@ def test_backward_keeps_bytes_and_not_values():
     assert sum(t.numel() * t.element_size() for t in kept) == 128 * 64 + 64 * 64 + 2 * 4
 
 
+def test_the_emulation_is_torchaos_rule():
+    float8 = pytest.importorskip("torchao.float8", reason="extra fp8")
+    ours, theirs, x, gradient = nn.Linear(64, 48), nn.Linear(64, 48), _random(32, 64), _random(32, 48, seed=1)
+    theirs.load_state_dict(ours.state_dict())
+    theirs = float8.convert_to_float8_training(nn.Sequential(theirs), config=float8.Float8LinearConfig(emulate=True))[0]
+    results = []
+    for layer in (Fp8Linear.of(ours), theirs):
+        own = x.clone().requires_grad_()
+        layer(own).backward(gradient)
+        results.append((layer(x), own.grad, layer.weight.grad, layer.bias.grad))
+    assert type(theirs) is not nn.Linear and all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*results, strict=True))
+
+
 def test_only_layers_with_two_long_sides_are_taken():
     block = nn.ModuleDict({"q_proj": nn.Linear(64, 64), "k_proj": nn.Linear(64, 16), "up": nn.Linear(64, 128), "odd": nn.Linear(64, 72)})
     state = {name: value.clone() for name, value in block.state_dict().items()}

@@ -84,8 +84,8 @@ def test_easy_and_mislabelled_samples_rank_below_helpful_ones(tmp_path):
     torch.set_num_threads(1)
     study = [sample for _, sample in planted(400, seed=1, shares=Shares(0.3, 0.0))]
     large, small = fresh(0), fresh(1)
-    teach(large, study, 160, seed=0, learning_rate=3e-3)
-    teach(small, study[:60], 30, seed=0, learning_rate=3e-3)
+    teach(large, study, 80, seed=0, learning_rate=3e-3)
+    teach(small, study[:60], 35, seed=0, learning_rate=3e-3)
     large.save_pretrained(tmp_path / "large")
     small.save_pretrained(tmp_path / "small")
     pool = planted(160, seed=2)

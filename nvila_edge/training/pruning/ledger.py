@@ -14,17 +14,15 @@ class Ledger:
 
     def __init__(self, path: Path, belongs_to: Mapping[str, Any]) -> None:
         """Raises ValueError when the file holds lines of something else."""
-        self._path, self.lines = path, {}
-        head, *lines = _whole_lines(path) or [None]
-        if head is not None and head != dict(belongs_to):
+        self._path, found = path, _whole_lines(path)
+        head, wanted = (found[0] if found else dict(belongs_to)), dict(belongs_to)
+        if head != wanted:
             differ = [
-                f"{key} {head.get(key)!r} there, {belongs_to.get(key)!r} now"
-                for key in head | belongs_to
-                if head.get(key) != belongs_to.get(key)
+                f"{key} {head.get(key)!r} there, {wanted.get(key)!r} now" for key in head | wanted if head.get(key) != wanted.get(key)
             ]
             raise ValueError(f"{path} was made of something else ({'; '.join(differ)}); give another --out, or remove that file")
-        self.lines: dict[str, dict[str, Any]] = {line["key"]: line for line in lines}
-        _rewrite(path, [dict(belongs_to), *self.lines.values()])
+        self.lines: dict[str, dict[str, Any]] = {line["key"]: line for line in found[1:]}
+        _rewrite(path, [wanted, *self.lines.values()])
 
     def add(self, lines: list[dict[str, Any]]) -> None:
         """Appends those whose keys are new, and hands them to the system at once."""

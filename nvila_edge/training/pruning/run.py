@@ -123,9 +123,9 @@ def _judged(options: PruneOptions, found: list[Candidate], faults: Faults, say: 
     )
     judged: list[Judged] = []
     for one in _usable(found, [large, small], faults):
-        pair = large[one.key], small[one.key]
-        assert isinstance(pair[0], Answered) and isinstance(pair[1], Answered)
-        judged.append(Judged(one, False, delta_loss(*pair, options.reduce), *pair))
+        more, less = large[one.key], small[one.key]
+        assert isinstance(more, Answered) and isinstance(less, Answered)
+        judged.append(Judged(one, score=delta_loss(more, less, options.reduce), large=more, small=less))
     return judged
 
 
