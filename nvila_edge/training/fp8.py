@@ -93,12 +93,16 @@ class _Fp8Product(torch.autograd.Function):
         return nn.functional.linear(_values(*x, input.dtype), _values(*w, input.dtype))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x_codes, x_scale, w_codes, w_scale = ctx.saved_tensors
         kind, weight_kind = ctx.kinds
         gradient = _values(*quantised(gradients[0], E5M2), kind)
-        of_weight = gradient.flatten(0, -2).T @ _values(x_codes, x_scale, kind).flatten(0, -2)
-        return gradient @ _values(w_codes, w_scale, kind), of_weight.to(weight_kind)
+        of_input = of_weight = None
+        if ctx.needs_input_grad[0]:
+            of_input = gradient @ _values(w_codes, w_scale, kind)
+        if ctx.needs_input_grad[1]:
+            of_weight = (gradient.flatten(0, -2).T @ _values(x_codes, x_scale, kind).flatten(0, -2)).to(weight_kind)
+        return of_input, of_weight
 
 
 def _values(codes: Tensor, scale: Tensor, kind: torch.dtype) -> Tensor:

@@ -26,6 +26,7 @@ from nvila_edge.training.adapters import add_adapters, merged_state
 from nvila_edge.training.checkpoints import TrainingError
 from nvila_edge.training.collate import Prepared, Preparer
 from nvila_edge.training.feed import Feed
+from nvila_edge.training.fp8 import quantise_linears
 from nvila_edge.training.journal import Journal
 from nvila_edge.training.mixture import Mixture, load_mixture
 from nvila_edge.training.packing import packed_attention, plan
@@ -85,6 +86,7 @@ class StageRun:
         freeze(self.model, recipe)
         torch.manual_seed(recipe.seed)  # fresh adapters
         add_adapters(self.model, recipe)
+        self._low_precision()
         for _, parameter in named_trainable(self.model):
             parameter.data = parameter.data.clone()  # it may be mapped from the checkpoint's file
         if recipe.gradient_checkpointing:
@@ -103,6 +105,16 @@ class StageRun:
         self.steps = recipe.steps or max(1, round(recipe.epochs * self.feed.steps_per_epoch))
         self.journal = Journal(self.out, self.done, self.ranks.main)
         self.filler = filler(self.model)
+
+    def _low_precision(self) -> None:
+        recipe = self.recipe
+        if recipe.precision == "fp8":
+            try:
+                quantise_linears(self.model.llm.model.layers, recipe.fp8_least_side)  # type: ignore[arg-type]
+            except ValueError as error:
+                raise RecipeError(f"precision=fp8: {error}; lower fp8_least_side, or take precision=bfloat16") from error
+        if recipe.optimizer == "coat" and self.ranks.world > 1:
+            raise RecipeError(f"optimizer=coat keeps its moments whole, this run has {self.ranks.world} processes; take optimizer=adamw")
 
     def _mixture(self, name: str) -> Mixture:
         if not self.recipe.data:
@@ -183,7 +195,7 @@ class StageRun:
 
     def _autocast(self) -> Any:
         """With several processes FSDP itself keeps 16-bit copies."""
-        wanted = self.recipe.precision == "bfloat16" and self.ranks.world == 1
+        wanted = self.recipe.precision != "float32" and self.ranks.world == 1
         return torch.autocast(self.ranks.device.type, torch.bfloat16) if wanted else nullcontext()
 
     def _not_finite(self, step: int, loss: float, norm: float, losses: Sequence[tuple[list[Prepared], float]]) -> TrainingError:

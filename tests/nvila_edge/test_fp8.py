@@ -10,7 +10,10 @@ from torch import nn
 
 from nvila_edge.training.coat import CoatAdamW, Stretched, contract, power_of, stretch
 from nvila_edge.training.fp8 import E4M3, E5M2, Fp8Linear, quantise_linears, quantised, scale_of
+from nvila_edge.training.recipe import RecipeError
 from nvila_edge.training.token_loss import token_loss
+from nvila_edge.training.trainer import StageRun, losses
+from tests.nvila_edge.lessons import stage
 
 
 def _random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -158,6 +161,27 @@ def test_coat_goes_on_to_the_bit_from_its_state():
         return parameter.detach()
 
     assert torch.equal(run(3), run(99))
+
+
+def test_a_stage_trains_in_fp8_with_8_bit_states_and_goes_on_to_the_bit(tmp_path, monkeypatch):
+    low = ("precision=fp8", "fp8_least_side=128", "optimizer=coat", "learning_rate.vision=0", "learning_rate.language=1e-3", "steps=4")
+
+    def run(name: str, *overrides: str) -> list[float]:
+        recipe = stage(tmp_path, *overrides)
+        StageRun(recipe, tmp_path / name, lambda _line: None).run()
+        return losses(tmp_path / name)
+
+    whole, plain = run("whole", *low), run("plain", *low, "precision=bfloat16", "optimizer=adamw")
+    assert whole != plain and whole == pytest.approx(plain, rel=0.05) and whole[-1] < whole[0]
+    stop = StageRun._one_step
+    monkeypatch.setattr(StageRun, "_one_step", lambda self, n: stop(self, n) if n < 3 else (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run("cut", *low)
+    monkeypatch.setattr(StageRun, "_one_step", stop)
+    assert run("cut", *low) == whole
+    for overrides, message in ((("fp8_least_side=4096",), "lower fp8_least_side"), (("tuning.language=lora",), "take bfloat16")):
+        with pytest.raises(RecipeError, match=message):
+            run("never", *low, *overrides)
 
 
 def test_values_that_no_optimizer_has_are_refused():

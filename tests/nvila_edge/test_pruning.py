@@ -17,6 +17,7 @@ import torch
 from benchmarks.experiments.planted import Shares, auc, fresh, planted, teach, write_planted
 from nvila_edge import cli
 from nvila_edge.model.nvila import NVILA
+from nvila_edge.training.collate import fused
 from nvila_edge.training.delta_loss import Answered, answer_log_probabilities, delta_loss
 from nvila_edge.training.mixture import load_mixture
 from nvila_edge.training.pruning import choices
@@ -45,12 +46,11 @@ def test_scores_are_of_the_answers_alone():
     sample = Sample("a", "s", (Exchange("<image>What is it?", "a red sofa"), Exchange("And then?", "stop")), (image,))
     (one,) = prepared(model, [sample])
     (found,) = answer_log_probabilities(model, [one])
-    assert model.tokenizer is not None and model.tokenizer.template is not None
+    assert model.tokenizer is not None
     # by hand: the conversation's embeddings piece by piece, and the log-softmax at the place before each learned token
-    from nvila_edge.training.collate import fused
-
-    (embeds,), (labels,) = fused(model, [one])
-    logits = model.llm(inputs_embeds=embeds[None], use_cache=False).logits[0].log_softmax(-1)
+    with torch.no_grad():
+        (embeds,), (labels,) = fused(model, [one])
+        logits = model.llm(inputs_embeds=embeds[None], use_cache=False).logits[0].log_softmax(-1)
     places = [place for place in range(1, len(labels)) if labels[place] >= 0]
     words = [
         *model.tokenizer.encode("a red sofa"),
@@ -81,11 +81,10 @@ def test_mean_and_sum_of_the_same_answers():
 
 
 def test_easy_and_mislabelled_samples_rank_below_helpful_ones(tmp_path):
-    torch.set_num_threads(1)
     study = [sample for _, sample in planted(400, seed=1, shares=Shares(0.3, 0.0))]
     large, small = fresh(0), fresh(1)
-    teach(large, study, 80, seed=0, learning_rate=3e-3)
-    teach(small, study[:60], 35, seed=0, learning_rate=3e-3)
+    teach(large, study, 90, seed=0, learning_rate=3e-3)
+    teach(small, [sample for _, sample in planted(400, seed=3, shares=Shares(0.6, 0.0))], 35, seed=0, learning_rate=3e-3)
     large.save_pretrained(tmp_path / "large")
     small.save_pretrained(tmp_path / "small")
     pool = planted(160, seed=2)
