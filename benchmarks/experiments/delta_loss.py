@@ -51,13 +51,14 @@ class Experiment:
 def main(options: Experiment) -> None:
     """Runs what is missing and prints the tables of all seeds in the folder."""
     torch.set_num_threads(1)
-    for seed in range(options.first_seed, options.first_seed + options.seeds):
-        one_seed(options, seed)
+    for keep in sorted({keep for _, keep in PAPER}, key=lambda keep: abs(keep - 0.5)):  # the paper's choice first, of all seeds
+        for seed in range(options.first_seed, options.first_seed + options.seeds):
+            one_seed(options, seed, keep)
     print(tables(list(_lines(options.out))))
 
 
-def one_seed(options: Experiment, seed: int) -> None:
-    """Appends to out/seed-N.jsonl: one line of scores and one of every student."""
+def one_seed(options: Experiment, seed: int, share: float) -> None:
+    """Appends to out/seed-N.jsonl: one line of scores, and one of every student that learns from this share."""
     folder = options.out / f"seed-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     belongs = {key: value for key, value in vars(options).items() if key not in ("seeds", "first_seed", "out")}
@@ -66,13 +67,13 @@ def one_seed(options: Experiment, seed: int) -> None:
     questions = [sample for _, sample in planted(options.questions, seed=2000 + seed, shares=Shares(0.0, 0.0))]
     if not (folder / "pool" / "annotations.jsonl").exists():
         write_planted(folder / "pool", pool)
-    if not (folder / "small" / "config.json").exists():
+    if not (folder / "small" / "llm" / "tokenizer.json").exists():
         _references(options, seed, folder)
     if "scores" not in ledger.lines:
         ledger.add([{"key": "scores", **_separation(options, seed, folder, [kind for kind, _ in pool])}])
     for method, keep in PAPER:
         key = f"{method}@{keep}"
-        if key not in ledger.lines:
+        if keep == share and key not in ledger.lines:
             kept = [sample for _, sample in pool] if method == "all" else _kept(options, seed, folder, method, keep)
             student = fresh(500 + seed)
             teach(student, kept, options.steps, seed=seed, learning_rate=options.learning_rate)

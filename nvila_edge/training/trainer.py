@@ -26,10 +26,10 @@ from nvila_edge.training.adapters import add_adapters, merged_state
 from nvila_edge.training.checkpoints import TrainingError
 from nvila_edge.training.collate import Prepared, Preparer
 from nvila_edge.training.feed import Feed
-from nvila_edge.training.fp8 import quantise_linears
 from nvila_edge.training.journal import Journal
 from nvila_edge.training.mixture import Mixture, load_mixture
 from nvila_edge.training.packing import packed_attention, plan
+from nvila_edge.training.precision import set_precision
 from nvila_edge.training.ranks import Ranks
 from nvila_edge.training.recipe import RecipeError, bind_folder
 from nvila_edge.training.samples import Faults
@@ -86,7 +86,7 @@ class StageRun:
         freeze(self.model, recipe)
         torch.manual_seed(recipe.seed)  # fresh adapters
         add_adapters(self.model, recipe)
-        self._low_precision()
+        set_precision(self.model, recipe, self.ranks.world)
         for _, parameter in named_trainable(self.model):
             parameter.data = parameter.data.clone()  # it may be mapped from the checkpoint's file
         if recipe.gradient_checkpointing:
@@ -105,16 +105,6 @@ class StageRun:
         self.steps = recipe.steps or max(1, round(recipe.epochs * self.feed.steps_per_epoch))
         self.journal = Journal(self.out, self.done, self.ranks.main)
         self.filler = filler(self.model)
-
-    def _low_precision(self) -> None:
-        recipe = self.recipe
-        if recipe.precision == "fp8":
-            try:
-                quantise_linears(self.model.llm.model.layers, recipe.fp8_least_side)  # type: ignore[arg-type]
-            except ValueError as error:
-                raise RecipeError(f"precision=fp8: {error}; lower fp8_least_side, or take precision=bfloat16") from error
-        if recipe.optimizer == "coat" and self.ranks.world > 1:
-            raise RecipeError(f"optimizer=coat keeps its moments whole, this run has {self.ranks.world} processes; take optimizer=adamw")
 
     def _mixture(self, name: str) -> Mixture:
         if not self.recipe.data:
