@@ -21,6 +21,7 @@ from nvila_edge.verbs.demo import Demo
 from nvila_edge.verbs.doctor import Doctor, DoctorHabitat
 from nvila_edge.verbs.eval import Eval
 from nvila_edge.verbs.export import Export
+from nvila_edge.verbs.prune import DataPrune
 from nvila_edge.verbs.replay import Replay
 from nvila_edge.verbs.report import Report
 from nvila_edge.verbs.scenetalk import DataScenetalk
@@ -32,8 +33,8 @@ _OURS = ("nvila_edge", "agents", "sim", "export")
 
 VERBS: dict[str, type] = {
     "demo": Demo, "serve": Serve, "agent": Agent, "eval": Eval, "report": Report, "chat": Chat, "export": Export, "verify": Verify,
-    "bench": Bench, "train": Train, "data houses": DataHouses, "data scenetalk": DataScenetalk, "data collect": DataCollect, "replay": Replay,
-    "doctor": Doctor, "doctor habitat": DoctorHabitat,
+    "bench": Bench, "train": Train, "data houses": DataHouses, "data scenetalk": DataScenetalk, "data collect": DataCollect,
+    "data prune": DataPrune, "replay": Replay, "doctor": Doctor, "doctor habitat": DoctorHabitat,
 }  # fmt: skip
 
 

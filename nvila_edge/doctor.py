@@ -23,9 +23,10 @@ EXTRAS = {
     "ml_dtypes": ("export", "export"), "tensorrt_rtx_bindings": ("tensorrt", "GPU engines"), "ray": ("ray", "evaluation on many machines"),
     "pyarrow": ("lerobot", "LeRobot data sets"), "peft": ("train", "tuning with adapters"), "bitsandbytes": ("qlora", "tuning a 4-bit model"),
     "rosbags": ("record", "recordings"), "pyrealsense2": ("realsense", "RealSense cameras"),
+    "torchao": ("fp8", "FP8 training"), "liger_kernel": ("fp8", "the loss as one kernel"),
 }  # fmt: skip
 _REQUIRED = {"cv2": "images", "zmq": "serving", "msgpack": "serving", "tokenizers": "engines"}
-_SLOW = ("torch", "transformers", "peft", "bitsandbytes")  # seconds to import: looked up only
+_SLOW = ("torch", "transformers", "peft", "bitsandbytes", "torchao", "liger_kernel")  # seconds to import: looked up only
 OK, OPTIONAL, FAIL = "ok", "optional", "FAIL"
 
 

@@ -38,12 +38,13 @@ def read_llava(source: Source, faults: Faults) -> Iterator[Sample]:
     for number, record in records(source, faults):
         name = str(record.get("id", number)) if isinstance(record, dict) else number
         try:
-            yield _sample(source, name, record)
+            yield sample_of(source, name, record)
         except SampleError as error:
             faults.add(source.name, name, str(error))
 
 
-def _sample(source: Source, name: str, record: Any) -> Sample:
+def sample_of(source: Source, name: str, record: Any) -> Sample:
+    """One record as a sample. Raises SampleError for what is none."""
     if not isinstance(record, dict):
         raise SampleError(f"is {type(record).__name__}; expected an object with conversations")
     exchanges = _exchanges(record.get("conversations"))

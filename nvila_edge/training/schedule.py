@@ -7,6 +7,7 @@ import math
 import torch
 from torch import nn
 
+from nvila_edge.training.coat import CoatAdamW
 from nvila_edge.training.stages import StageRecipe
 from nvila_edge.training.starting import part_of
 from nvila_edge.training.states import named_trainable
@@ -23,13 +24,14 @@ def factor(step: int, steps: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
-def new_optimizer(model: nn.Module, recipe: StageRecipe) -> torch.optim.AdamW:
+def new_optimizer(model: nn.Module, recipe: StageRecipe) -> torch.optim.Optimizer:
     """One group for each part that trains; the published scripts honour only one of two such rates (facts/nvila.md section 3.3), here all count."""
     groups: dict[str, list[nn.Parameter]] = {}
     for name, parameter in named_trainable(model):
         groups.setdefault(part_of(name), []).append(parameter)
     listed = [{"params": parameters, "lr": getattr(recipe.learning_rate, part), "part": part} for part, parameters in groups.items()]
-    return torch.optim.AdamW(listed, weight_decay=0.0)
+    kind = CoatAdamW if recipe.optimizer == "coat" else torch.optim.AdamW
+    return kind(listed, weight_decay=0.0)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, recipe: StageRecipe, step: int, steps: int) -> dict[str, float]:

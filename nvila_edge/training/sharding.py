@@ -22,7 +22,7 @@ def shard(step: TrainingStep, ranks: Ranks, precision: str) -> None:
         return
     mesh = init_device_mesh(ranks.device.type, (ranks.world,))
     policy = (
-        MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32) if precision == "bfloat16" else MixedPrecisionPolicy()
+        MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32) if precision != "float32" else MixedPrecisionPolicy()
     )
     layer: Any
     for layer in step.model.llm.model.layers:

@@ -15,7 +15,8 @@ from nvila_edge.model.checkpoint import IMAGE_MODES
 from nvila_edge.training.recipe import RecipeError, fill, override, recipe_content, suggest
 
 PARTS = ("vision", "projector", "language")
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "fp8")
+OPTIMIZERS = ("adamw", "coat")
 TUNINGS = {"vision": ("full", "norms", "lora"), "language": ("full", "lora", "qlora")}
 
 
@@ -61,6 +62,8 @@ class StageRecipe:
     a padded batch, where packing is off. projector: "new", or a type, for one that has learned nothing; "" keeps the checkpoint's. image_mode,
     video_frames and video_pool ("8x1x1": frames x rows x columns, several joined by commas) change the model's own when given; time_tokens: how many
     it gets. read_ahead: samples a process holds pictures of, twice (lower it for long videos). save_dtype: of the result; "" as the checkpoint stored it.
+    precision "fp8": bfloat16, and FP8 for the decoder's linear layers with no side below fp8_least_side (training/fp8.py); optimizer "coat": AdamW with
+    8-bit moments (training/coat.py).
     """
 
     name: str
@@ -85,6 +88,8 @@ class StageRecipe:
     micro_batch: int = 8
     read_ahead: int = 32
     precision: str = "bfloat16"
+    fp8_least_side: int = 3584
+    optimizer: str = "adamw"
     gradient_checkpointing: bool = True
     projector: str = ""
     image_mode: str = ""
@@ -101,7 +106,8 @@ class StageRecipe:
         ranges = {f"learning_rate.{part}": (rate, 0.0, math.inf) for part, rate in rates.items()}
         ranges |= {"epochs": (self.epochs, 1e-9, 1e6), "warmup": (self.warmup, 0, 1), "max_grad_norm": (self.max_grad_norm, 0, math.inf)}
         ranges |= {
-            key: (getattr(self, key), 1, 2**40) for key in ("global_batch", "max_length", "micro_batch", "read_ahead", "save_every", "keep")
+            key: (getattr(self, key), 1, 2**40)
+            for key in ("global_batch", "max_length", "micro_batch", "read_ahead", "save_every", "keep", "fp8_least_side")
         }
         ranges |= {key: (getattr(self, key), 0, 2**40) for key in ("seed", "steps", "video_frames")}
         ranges |= {
@@ -114,7 +120,8 @@ class StageRecipe:
                 raise RecipeError(f"{key} is {value!r}; expected {least} to {most}")
         if not any(rates.values()):
             raise RecipeError("every learning rate is 0: nothing would train; set one of learning_rate.vision, .projector, .language")
-        choices = {"precision": PRECISIONS, "image_mode": ("", *IMAGE_MODES), "save_dtype": ("", *PRECISIONS, "float16")}
+        choices = {"precision": PRECISIONS, "image_mode": ("", *IMAGE_MODES), "save_dtype": ("", "float32", "bfloat16", "float16")}
+        choices["optimizer"] = OPTIMIZERS
         for key, allowed in choices.items():
             _check_choice(key, getattr(self, key), allowed)
         for part, allowed in TUNINGS.items():
@@ -123,6 +130,8 @@ class StageRecipe:
             raise RecipeError("parts.vision and parts.language come together, without a checkpoint and without adapters")
         if self.time_tokens == 1 or self.time_tokens < 0:
             raise RecipeError(f"time_tokens is {self.time_tokens}; expected 0, or 2 and more (NVILA: 100)")
+        if self.precision == "fp8" and tuning.adapters:
+            raise RecipeError("precision=fp8 is for layers that train whole; with tuning.vision=lora or tuning.language=lora take bfloat16")
         self.pools()
 
     def pools(self) -> list[list[int]]:

@@ -17,6 +17,7 @@ from nvila_edge.training.collate import Prepared, fused, untaught_media
 from nvila_edge.training.labels import IGNORED, Piece
 from nvila_edge.training.packing import hidden_states, packed
 from nvila_edge.training.soft_cross_entropy import summed_soft_cross_entropy
+from nvila_edge.training.token_loss import token_loss
 
 SPREAD = 1.0  # soft_ce_std of NVILA's configuration, in time tokens
 
@@ -55,7 +56,7 @@ class TrainingStep(nn.Module):
         logits = self.model.llm.lm_head(hidden_NH)
         if self.times.ids:
             return summed_soft_cross_entropy(logits, labels_N, self.times.ids, self.times.std)
-        return nn.functional.cross_entropy(logits.float(), labels_N, reduction="sum")
+        return token_loss(logits, labels_N)
 
     def _packed(self, embeds: list[Tensor], labels: list[Tensor]) -> tuple[Tensor, Tensor]:
         row = packed(embeds, labels)

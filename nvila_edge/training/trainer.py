@@ -29,6 +29,7 @@ from nvila_edge.training.feed import Feed
 from nvila_edge.training.journal import Journal
 from nvila_edge.training.mixture import Mixture, load_mixture
 from nvila_edge.training.packing import packed_attention, plan
+from nvila_edge.training.precision import set_precision
 from nvila_edge.training.ranks import Ranks
 from nvila_edge.training.recipe import RecipeError, bind_folder
 from nvila_edge.training.samples import Faults
@@ -85,6 +86,7 @@ class StageRun:
         freeze(self.model, recipe)
         torch.manual_seed(recipe.seed)  # fresh adapters
         add_adapters(self.model, recipe)
+        set_precision(self.model, recipe, self.ranks.world)
         for _, parameter in named_trainable(self.model):
             parameter.data = parameter.data.clone()  # it may be mapped from the checkpoint's file
         if recipe.gradient_checkpointing:
@@ -184,7 +186,7 @@ class StageRun:
 
     def _autocast(self) -> Any:
         """With several processes FSDP itself keeps 16-bit copies."""
-        wanted = self.recipe.precision == "bfloat16" and self.ranks.world == 1
+        wanted = self.recipe.precision != "float32" and self.ranks.world == 1
         return torch.autocast(self.ranks.device.type, torch.bfloat16) if wanted else nullcontext()
 
     def _not_finite(self, step: int, loss: float, norm: float, losses: Sequence[tuple[list[Prepared], float]]) -> TrainingError:
