@@ -64,11 +64,10 @@ def from_scan(
     invalid, and when too few rays towards the corridor are valid, nothing is known."""
     ranges_m = np.asarray(ranges_m, np.float64)
     angles = angle_min_rad + angle_increment_rad * np.arange(len(ranges_m))
-    ahead = np.abs(np.arctan2(np.sin(angles), np.cos(angles))) < math.pi / 4
-    known = ahead & ~np.isnan(ranges_m) & (ranges_m > 0)
-    if known.sum() < max(1.0, corridor.min_valid_ratio * ahead.sum()):
+    ahead, valid = np.cos(angles) > math.cos(math.pi / 4), ~np.isnan(ranges_m) & (ranges_m > 0)
+    if (ahead & valid).sum() < max(1.0, corridor.min_valid_ratio * ahead.sum()):
         return Clearance(None, stamp_s)
-    hit = known & np.isfinite(ranges_m)
+    hit = valid & np.isfinite(ranges_m)
     x_m, y_m = ranges_m[hit] * np.cos(angles[hit]), ranges_m[hit] * np.sin(angles[hit])
     inside = x_m[np.abs(y_m) <= corridor.width_m / 2 + corridor.margin_m]
     return Clearance(_nearest(inside, 1, front_m), stamp_s)  # one ray is an obstacle: a chair's leg has no more
@@ -87,7 +86,9 @@ def from_depth(depth_m: np.ndarray, view: DepthView, stamp_s: float, corridor: C
     down_m, side_m = z_m * (v_px - view.cy_px) / view.fy_px, z_m * (u_px - view.cx_px) / view.fx_px
     sine, cosine = math.sin(view.pitch_down_rad), math.cos(view.pitch_down_rad)
     ahead_m, height_m = z_m * cosine - down_m * sine, view.height_m - down_m * cosine - z_m * sine
-    inside = (np.abs(side_m) <= corridor.width_m / 2 + corridor.margin_m) & (height_m >= corridor.min_height) & (height_m <= corridor.max_height)
+    inside = (
+        (np.abs(side_m) <= corridor.width_m / 2 + corridor.margin_m) & (height_m >= corridor.min_height) & (height_m <= corridor.max_height)
+    )
     return Clearance(_nearest(ahead_m[inside], corridor.min_points, view.front_m), stamp_s)
 
 
