@@ -18,7 +18,7 @@ from agents.clock import Clock, RealClock
 from agents.limits import Smoother, VelocityLimits
 from agents.obstacles import Clearance, Corridor, allowed_speed
 from agents.odometry import BadOdometry, OdometryCheck, Track
-from agents.protocols import Motion, RobotError, VelocityRobot
+from agents.protocols import Motion, Odometry, RobotError, VelocityRobot
 from nvila_edge.navigation.actions import FORWARD_STEP_CM, TURN_STEP_DEG, Primitive
 
 
@@ -106,6 +106,10 @@ class Executor:
             return _Run(self, primitive).motion()
         finally:
             self.halt()
+
+    def odometry(self) -> Odometry:
+        """The robot's, as it tells it. Raises RobotError when there is none."""
+        return self._robot.odometry()
 
     def halt(self) -> None:
         """Zero velocity, now; ends the primitive under way."""

@@ -26,6 +26,14 @@ def velocity_robot(name: str) -> VelocityRobot:
     return VELOCITY_ROBOTS[name]()
 
 
+def checked_robot(name: str) -> str:
+    """`name` when it means a robot. Raises ValueError naming what does."""
+    if name != "dry-run" and name not in VELOCITY_ROBOTS and not name.startswith("tcp:"):
+        known = ["dry-run", *VELOCITY_ROBOTS]
+        raise ValueError(f"unknown robot {name!r}; known: {', '.join(known)}, or the address of a robot's process, tcp://127.0.0.1:PORT")
+    return name
+
+
 @contextmanager
 def open_robot(
     name: str, turn_deg: int = TURN_STEP_DEG, config: ExecutorConfig | None = None, clearance: Callable[[], Clearance] | None = None
@@ -34,19 +42,12 @@ def open_robot(
 
     Raises ValueError naming what is allowed, RobotError when the robot cannot be reached.
     """
+    checked_robot(name)
     with ExitStack() as stack:
         if name == "dry-run":
             robot: Robot = DryRun(turn_deg=turn_deg)
-        elif name.startswith("tcp:"):
-            remote = stack.enter_context(Remote(name))
-            robot = Executor(remote, replace(config or ExecutorConfig(), turn_deg=turn_deg), clearance)
-        elif name in VELOCITY_ROBOTS:
-            watchdog = stack.enter_context(Watchdog(velocity_robot(name)))
-            robot = Executor(watchdog, replace(config or ExecutorConfig(), turn_deg=turn_deg), clearance)
         else:
-            known = ["dry-run", *VELOCITY_ROBOTS]
-            raise ValueError(
-                f"unknown robot {name!r}; known: {', '.join(known)}, or the address of a robot's process, tcp://127.0.0.1:PORT"
-            )
+            moved: VelocityRobot = stack.enter_context(Remote(name) if name.startswith("tcp:") else Watchdog(velocity_robot(name)))
+            robot = Executor(moved, replace(config or ExecutorConfig(), turn_deg=turn_deg), clearance)
         stack.callback(robot.halt)
         yield robot

@@ -46,7 +46,7 @@ class State:
 
 def pack_order(order: Order) -> bytes:
     """The message of an order."""
-    return msgpack.packb({"version": VERSION, **asdict(order)})
+    return msgpack.Packer().pack({"version": VERSION, **asdict(order)})
 
 
 def parse_order(data: bytes) -> Order:
@@ -63,7 +63,7 @@ _ORDER = {"kind": str, "session": str, "seq": int, "as_of_s": float, "linear_mps
 
 def pack_state(state: State) -> bytes:
     """The message of a state."""
-    return msgpack.packb({"version": VERSION, **asdict(state)})
+    return msgpack.Packer().pack({"version": VERSION, **asdict(state)})
 
 
 def parse_state(data: bytes) -> State:

@@ -56,7 +56,7 @@ def test_the_smoother_accelerates_and_brakes_within_the_limits_and_turns_round_t
 
 
 def depth(background_m: float, box: tuple[slice, slice] | None = None, box_m: float = 1.0) -> np.ndarray:
-    image = np.full((48, 64), background_m)
+    image = np.full((48, 64), float(background_m))
     if box is not None:
         image[box] = box_m
     return image
