@@ -1,10 +1,10 @@
 """The loop with thinking overlapped with moving: the next decision is asked while the last primitive of the action before it ends.
 
 LiveVLN's idea (arXiv 2604.19536: 30 % of an episode is waiting). The next frame is captured as much before the expected end of an action as a
-decision has lately taken, that is, while the robot brakes and settles; the answer is handed over when it stands. If by then it has gone
-further from where that frame was seen than `OverlapConfig` allows, or met something, the answer is dropped and asked anew from where
-it stands. What the policy is told stays in order: the action, its primitives, the frame. Threads: this one captures and tells, one moves, one
-thinks, each with at most one thing to do.
+decision has lately taken, and not before odometry says that it is nearly there, that is, while the robot brakes and settles; the answer is handed
+over when it stands. If by then it has gone further from where that frame was seen than `OverlapConfig` allows, or met something, the answer is
+dropped and asked anew from where it stands. What the policy is told stays in order: the action, its primitives, the frame. Threads: this one
+captures and tells, one moves, one thinks, each with at most one thing to do.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from nvila_edge.navigation.steady import is_blocked
 from nvila_edge.serving.link import Link
 
 _THOUGHT_S = 15.0  # longer than a decision's deadline
+_LOOK_S = 0.03  # between looks at the odometry
 
 
 class RevisablePolicy(Policy, Protocol):
@@ -77,7 +78,7 @@ class Overlapped(Loop):
         super().__init__(policy, camera, robot, link, config or LoopConfig(limits=GuardLimits()), forced)
         self._revisable, self._pose, self._overlap = policy, pose, overlap or OverlapConfig()
         self._lead_s = self._overlap.lead_s
-        self._lasts_s: dict[Primitive, float] = {}
+        self._shortest_s: dict[Primitive, float] = {}  # how long primitives take, rather less
         self._thought: Future[Decision] | None = None  # to be handed over
         self._asked: Future[Decision] | None = None  # the last one, wanted or not
         self._moving: Future[Motion] | None = None
@@ -121,16 +122,34 @@ class Overlapped(Loop):
 
     def _execute(self, action: Action, primitive: Primitive, last: bool) -> Generator[Event, None, Motion]:
         """Move on the mover's thread; before the last primitive ends, look and ask."""
-        began_s = time.monotonic()
+        began_s, start = time.monotonic(), self._odometry()
         self._moving = self._mover.submit(self._robot.execute, primitive)
-        ahead = last and primitive in self._lasts_s and self._link.alive  # without a server the guard has not let it begin
-        if ahead and not wait([self._moving], max(0.0, self._lasts_s[primitive] - self._lead_s)).done:
+        if last and primitive != Primitive.STOP and self._time_to_ask(primitive, began_s, start):
             yield from self._ask_ahead(action, primitive)
         motion = self._moving.result()
         lasted_s = time.monotonic() - began_s
-        if primitive != Primitive.STOP:
-            self._lasts_s[primitive] = lasted_s + 0.5 * (self._lasts_s.get(primitive, lasted_s) - lasted_s)
+        known_s = self._shortest_s.get(primitive, lasted_s)
+        self._shortest_s[primitive] = min(lasted_s, known_s + 0.3 * (lasted_s - known_s))
         return motion
+
+    def _time_to_ask(self, primitive: Primitive, began_s: float, start: Odometry | None) -> bool:
+        """Wait until the end is as near as a decision is long (True), or there (False)."""
+        if start is None and primitive not in self._shortest_s:
+            return False  # nothing tells when it will end
+        earliest_s = began_s + self._shortest_s.get(primitive, 0.0) - self._lead_s
+        assert self._moving is not None
+        while not wait([self._moving], min(_LOOK_S, max(0.001, earliest_s - time.monotonic()))).done:
+            if time.monotonic() >= earliest_s and self._is_near(primitive, start) and self._link.alive:
+                return True  # without a server the guard may not have let it begin
+        return False
+
+    def _is_near(self, primitive: Primitive, start: Odometry | None) -> bool:
+        """Whether what is left of the primitive is well within what a view may be stale by."""
+        now = self._odometry()
+        if start is None or now is None:
+            return True
+        (gone_m, turned_deg), (moved_m, angle_deg) = _between(start, now), self._nominal(primitive)
+        return gone_m >= moved_m - 0.8 * self._overlap.max_ahead_m and turned_deg >= angle_deg - 0.8 * self._overlap.max_ahead_deg
 
     def _ask_ahead(self, action: Action, primitive: Primitive) -> Iterator[Event]:
         self._seen_at, self._asked_s = self._odometry(), time.monotonic()
@@ -165,11 +184,17 @@ class Overlapped(Loop):
         if since_s > self._overlap.max_ahead_s:
             return True
         if now is not None and then is not None:
-            gone_m, turned_rad = math.hypot(now.x_m - then.x_m, now.y_m - then.y_m), math.remainder(now.yaw_rad - then.yaw_rad, 2 * math.pi)
-            return not (gone_m <= self._overlap.max_ahead_m and abs(math.degrees(turned_rad)) <= self._overlap.max_ahead_deg)
-        rest = min(1.0, since_s / max(self._lasts_s[primitive], 1e-3))
+            gone_m, turned_deg = _between(then, now)
+            return not (gone_m <= self._overlap.max_ahead_m and turned_deg <= self._overlap.max_ahead_deg)
+        rest = min(1.0, since_s / max(self._shortest_s[primitive], 1e-3))
         moved_m, turned_deg = self._nominal(primitive)
         return rest * moved_m > self._overlap.max_ahead_m or rest * turned_deg > self._overlap.max_ahead_deg
 
     def _nominal(self, primitive: Primitive) -> tuple[float, float]:
         return (FORWARD_STEP_CM / 100, 0.0) if primitive == Primitive.FORWARD else (0.0, float(self._config.steps.turn_deg))
+
+
+def _between(then: Odometry, now: Odometry) -> tuple[float, float]:
+    """Metres and degrees, both positive, between two poses."""
+    turned_rad = math.remainder(now.yaw_rad - then.yaw_rad, 2 * math.pi)
+    return math.hypot(now.x_m - then.x_m, now.y_m - then.y_m), abs(math.degrees(turned_rad))
