@@ -93,11 +93,11 @@ class Remote:
         return self._fresh(WAIT_S)
 
     def close(self) -> None:
-        """Halt, and end the connection."""
+        """Halt, let others drive, and end the connection."""
         with self._lock:
             if not self._dealer.closed:
-                self._send("halt")
-                self._dealer.close(50)  # ms for the halt
+                self._send("bye")
+                self._dealer.close(50)  # ms for the goodbye
                 self._context.term()
 
     def __enter__(self) -> Remote:

@@ -102,8 +102,9 @@ class RobotServer:
                 raise ValueError(f"all {MAX_CLIENTS} places are taken")
             client = self._clients[identity] = _Client(order.session, now_s)
         client.heard_s, newer, client.seq = now_s, order.seq > client.seq, max(client.seq, order.seq)
-        if order.kind == "halt" and self._may_drive(order.session, now_s):
+        if order.kind in ("halt", "bye") and self._may_drive(order.session, now_s):
             self.watchdog.halt()
+            self._driver = "" if order.kind == "bye" else self._driver
         elif order.kind == "reset" and newer and 0 <= now_s - order.as_of_s <= STALE_S:
             self.watchdog.reset()
         elif order.kind == "command":

@@ -12,7 +12,7 @@ from agents.protocols import Odometry
 
 VERSION = 1
 MAX_BYTES = 2048
-KINDS = ("look", "command", "halt", "estop", "reset")
+KINDS = ("look", "command", "halt", "bye", "estop", "reset")
 
 
 @dataclass(frozen=True)

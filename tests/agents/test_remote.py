@@ -57,6 +57,7 @@ def wait_for(condition, timeout_s: float = 5.0) -> float:
 
 def kill_the_driver(watcher: Remote, address: str, after_s: float, signum: int = signal.SIGKILL) -> float:
     """Seconds from the signal to a commanded velocity of zero."""
+    wait_for(lambda: watcher.state.driver == "")  # the one before, killed, keeps the wheel for a second
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, address], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": os.getcwd()})
     try:
         assert driver.stdout is not None and driver.stdout.readline() == b"driving\n"
@@ -122,6 +123,15 @@ def test_a_robot_process_that_dies_is_an_error_and_another_one_is_used_when_it_c
         with start_process([sys.executable, "-m", "agents.robots.serve", "--bind", served.address, "--ends-with-stdin"], 30):
             wait_for(lambda: answers(robot))
             assert robot.state.commanded == (0.0, 0.0), "nothing was queued for it"
+
+
+def test_a_driver_that_leaves_halts_and_lets_others_drive(served: ServerProcess) -> None:
+    with Remote(served.address) as watcher:
+        with Remote(served.address) as driver:
+            driver.command(0.3, 0.0)
+            wait_for(lambda: watcher.state.commanded[0] > 0)
+        left_s = time.monotonic()
+        assert wait_for(lambda: watcher.state.commanded == (0.0, 0.0) and watcher.state.driver == "") - left_s < 0.25
 
 
 def answers(robot: Remote) -> bool:
