@@ -26,8 +26,11 @@ class Remote:
     Nothing is queued for later: while the other process is away, command() raises. Use it as a context manager.
     """
 
-    def __init__(self, address: str, timeout_s: float = 5.0) -> None:
-        """Connects and waits for the robot's first state. Raises ValueError for an address beyond loopback, RobotError when nobody answers."""
+    def __init__(self, address: str, timeout_s: float = 5.0, patience_s: float = WAIT_S) -> None:
+        """Connects and waits `timeout_s` for the robot's first state, later at most `patience_s` for a fresh one.
+
+        Raises ValueError for an address beyond loopback, RobotError when nobody answers.
+        """
         self.address = checked_server(address)
         self._context = zmq.Context()
         self._dealer = self._context.socket(zmq.DEALER)
@@ -39,7 +42,7 @@ class Remote:
         self._dealer.connect(address)
         self._session, self._seq, self._lock = uuid.uuid4().hex, itertools.count(), threading.RLock()
         self._state: State | None = None
-        self._looked_s = float("-inf")
+        self._looked_s, self._patience_s = float("-inf"), patience_s
         try:
             self._fresh(timeout_s)
         except RobotError:
@@ -49,7 +52,7 @@ class Remote:
     def command(self, linear_mps: float, angular_rps: float) -> None:
         """Send it. Raises EStopped, and RobotError when the robot's process is away, says a fault, or is driven by somebody else."""
         with self._lock:
-            state = self._fresh(WAIT_S)
+            state = self._fresh(self._patience_s)
             if state.estopped:
                 raise EStopped(f"the e-stop is latched ({state.estopped}); reset it when it is safe")
             if state.driver not in ("", self._session):
@@ -61,7 +64,7 @@ class Remote:
 
     def odometry(self) -> Odometry:
         """The newest. Raises RobotError when there is none."""
-        state = self._fresh(WAIT_S)
+        state = self._fresh(self._patience_s)
         if state.pose is None:
             raise RobotError(state.fault or "the robot tells no odometry")
         return state.pose
@@ -81,7 +84,7 @@ class Remote:
         """Unlatch the e-stop. Raises RobotError when it stays latched."""
         with self._lock:
             expires_s = time.monotonic() + 1.0
-            while self._fresh(WAIT_S).estopped:
+            while self._fresh(self._patience_s).estopped:
                 self._send("reset")
                 self._dealer.poll(50)
                 if time.monotonic() > expires_s:
@@ -90,7 +93,7 @@ class Remote:
     @property
     def state(self) -> State:
         """The newest state. Raises RobotError when there is none."""
-        return self._fresh(WAIT_S)
+        return self._fresh(self._patience_s)
 
     def close(self) -> None:
         """Halt, let others drive, and end the connection."""

@@ -58,7 +58,7 @@ SIGNALS = [(signal.SIGINT, 1), (signal.SIGTERM, 0), *SLOW]
 
 @pytest.mark.parametrize(("signum", "overlap"), SIGNALS)
 def test_a_signal_leaves_a_robot_that_stands(images: Path, robot: ServerProcess, server: ServerProcess, signum: int, overlap: int) -> None:
-    with Remote(robot.address) as watcher:
+    with Remote(robot.address, patience_s=3.0) as watcher:
         wait_for(lambda: watcher.state.driver == "")
         command = [sys.executable, "-c", AGENT, server.address, str(images), robot.address, str(overlap)]
         agent = subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": os.getcwd()})
