@@ -83,7 +83,7 @@ class Remote:
     def reset(self) -> None:
         """Unlatch the e-stop. Raises RobotError when it stays latched."""
         with self._lock:
-            expires_s = time.monotonic() + 1.0
+            expires_s = time.monotonic() + max(1.0, self._patience_s)
             while self._fresh(self._patience_s).estopped:
                 self._send("reset")
                 self._dealer.poll(50)
