@@ -38,7 +38,8 @@ class Executed:
 
 @dataclass(frozen=True)
 class Withheld:
-    """Decision `n` was not begun, or was broken off, because the newest frame was too old; `dropped` is what was left of it."""
+    """Decision `n` was not begun, or was broken off, because the newest frame was too old or the answer not sure enough; `dropped` is what was left
+    of it."""
 
     n: int
     message: str
@@ -65,9 +66,9 @@ class Ended:
     """The episode is over and the robot halted.
 
     reason: "stop" (the policy said so), "forced" (the agent's rule for hopeless episodes stopped it), "limit" (of primitives or decisions),
-    "rejected" (two answers in a row not understood), "crashed" (one answer not understood, by an agent whose program dies of it), "over" (the
-    recording that served as a camera was shown to its end); or a fault: "server" (gone or late for too long), "stale" (frames too old),
-    "camera", "robot", "error". `message` tells more.
+    "cancelled" (somebody wanted so), "unsure" (five answers in a row of too low a probability), "rejected" (two answers in a row not understood),
+    "crashed" (one answer not understood, by an agent whose program dies of it), "over" (the recording that served as a camera was shown to its
+    end); or a fault: "server" (gone or late for too long), "stale" (frames too old), "camera", "robot", "error". `message` tells more.
     """
 
     reason: str
@@ -79,7 +80,7 @@ class Ended:
     @property
     def fault(self) -> bool:
         """Whether it ended for want of something other than the policy, so that its figures say nothing about the policy."""
-        return self.reason not in ("stop", "forced", "limit", "rejected", "crashed", "over")
+        return self.reason not in ("stop", "forced", "limit", "cancelled", "unsure", "rejected", "crashed", "over")
 
 
 Event = Captured | Decided | Executed | Withheld | ServerLost | ServerBack | Ended

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 from agents.events import Captured, Decided, Ended, Event, Executed, ServerBack, ServerLost, Withheld
 from agents.guard import Guarded, GuardLimits, Refused, allowed_primitives
 from agents.policy import Policy
-from agents.protocols import Camera, CameraError, RecordingOver, Robot, RobotError
+from agents.protocols import Camera, CameraError, Motion, RecordingOver, Robot, RobotError
 from nvila_edge.navigation.actions import STEPS, Action, Primitive, Steps
+from nvila_edge.navigation.decision import Decision
 from nvila_edge.navigation.steady import is_blocked
 from nvila_edge.serving.errors import DeadlinePassed, LinkDown, ServingError
 from nvila_edge.serving.link import Link, LocalLink
@@ -37,9 +39,18 @@ class LoopConfig:
 
 
 # Turns in a row that may go wrong in the same way, and the reason of the end when they do
-_PATIENCE = {"rejected": (2, "rejected"), "crashed": (1, "crashed"), "late": (3, "server"), "stale": (3, "stale"), "lost": (10, "server")}
+_PATIENCE = {
+    "rejected": (2, "rejected"),
+    "unsure": (5, "unsure"),
+    "crashed": (1, "crashed"),
+    "late": (3, "server"),
+    "stale": (3, "stale"),
+    "lost": (10, "server"),
+}
 
 _REASONS = {RecordingOver: "over", CameraError: "camera", RobotError: "robot", ServingError: "error"}  # the first that fits
+
+_HALT_EVERY_S = 0.02
 
 Turn = Generator[Event, None, tuple[str, str]]  # ends with ("moved" or a key of _PATIENCE, message)
 
@@ -72,14 +83,29 @@ class Loop:
         self.left: tuple[Action, tuple[Primitive, ...]] | None = None
         self._robot = Guarded(robot, self._link, self._config.limits)
         self._primitives = self._decisions = self._rejections = 0
+        self._cancelled = ""
+        self._over = threading.Event()
+        self._over.set()
 
-    def run(self, instruction: str, episode_id: str) -> Iterator[Event]:
+    def cancel(self, reason: str, wait_s: float = 1.0) -> bool:
+        """End the episode under way, from another thread: the robot is halted before this returns. Whether the episode ended within `wait_s`."""
+        self._cancelled = reason or "cancelled"
+        expires_s = time.monotonic() + wait_s
+        self._robot.halt()
+        while not self._over.wait(_HALT_EVERY_S) and time.monotonic() < expires_s:
+            self._robot.halt()  # a primitive may have begun just after the halt before
+        return self._over.is_set()
+
+    def run(self, instruction: str, episode_id: str) -> Generator[Event, None, None]:
         """Follow one instruction; the last event is Ended. Closing the iterator halts the robot, and so does any exception.
 
         Raises ValueError for an instruction that is empty or too long, before anything moves.
         """
         self._primitives = self._decisions = self._rejections = 0
         self._policy.reset(instruction, episode_id)
+        self._robot.reset()
+        self._cancelled = ""
+        self._over.clear()
         try:
             yield from self._follow()
         except _End as end:
@@ -90,6 +116,7 @@ class Loop:
             yield self._ended(next(reason for kind, reason in _REASONS.items() if isinstance(error, kind)), str(error))
         finally:
             self._robot.halt()
+            self._over.set()
 
     def _ended(self, reason: str, message: str) -> Ended:
         return Ended(reason, message, self._primitives, self._decisions, self._rejections)
@@ -109,7 +136,12 @@ class Loop:
                     raise _End(reason, f"{message} ({row} times in a row)")
                 yield self._capture()
 
+    def _go_on(self) -> None:
+        if self._cancelled:
+            raise _End("cancelled", self._cancelled)
+
     def _capture(self) -> Captured:
+        self._go_on()
         self._frame = self._camera.capture()
         self._robot.saw(self._frame)
         self._policy.observe(self._frame)
@@ -120,7 +152,7 @@ class Loop:
         if self._decisions >= self._config.max_decisions:
             raise _End("limit", f"{self._decisions} decisions")
         try:
-            decision = self._policy.decide()
+            decision = self._decide()
         except LinkDown as error:
             return (yield from self._outage(str(error), ()))
         except DeadlinePassed as error:
@@ -132,6 +164,11 @@ class Loop:
         if decision.action is None:
             self._robot.halt()
             return "crashed" if self._config.crashes else "rejected", f"the answer {decision.text!r:.80} is no action"
+        doubt = self._robot.doubt(decision)
+        if doubt:
+            self._robot.halt()
+            yield Withheld(self._decisions - 1, doubt, allowed_primitives(decision.action, self._config.limits, self._config.steps))
+            return "unsure", doubt
         allowed = allowed_primitives(decision.action, self._config.limits, self._config.steps)
         return (yield from self._carry_out(self._decisions - 1, decision.action, allowed))
 
@@ -142,8 +179,9 @@ class Loop:
             forced = self._forced() if queue[0] != Primitive.STOP else ""
             if forced:
                 queue = deque([Primitive.STOP])
+            self._go_on()
             try:
-                motion = self._robot.execute(queue[0])
+                motion = yield from self._execute(action, queue[0], last=len(queue) == 1)
             except Refused as refusal:
                 if refusal.code == "server":
                     return (yield from self._outage(str(refusal), tuple(queue)))
@@ -151,7 +189,7 @@ class Loop:
                 return "stale", str(refusal)
             primitive = queue.popleft()
             self._primitives += 1
-            self._policy.executed(action, primitive, motion)
+            self._executed(action, primitive, motion)
             yield Executed(n, index, primitive, motion)
             if primitive == Primitive.STOP:
                 raise _End("forced" if forced else "stop", forced)
@@ -159,10 +197,29 @@ class Loop:
                 self.left = (action, tuple(queue)) if queue and self._config.leaks_queue else None
                 raise _End("limit", f"{self._primitives} primitives")
             index += 1
-            yield self._capture()
+            yield from self._look(primitive, motion)
             if not self._config.pushes_on and is_blocked(primitive, motion.moved_m):
                 break
         return "moved", ""
+
+    # --- what overlap.py does otherwise
+
+    def _decide(self) -> Decision:
+        """The next decision, seen from the newest frame."""
+        return self._policy.decide()
+
+    def _execute(self, action: Action, primitive: Primitive, last: bool) -> Generator[Event, None, Motion]:
+        """Carry out a primitive of an action, the `last` one or another."""
+        yield from ()
+        return self._robot.execute(primitive)
+
+    def _executed(self, action: Action, primitive: Primitive, motion: Motion) -> None:
+        """Tell the policy."""
+        self._policy.executed(action, primitive, motion)
+
+    def _look(self, primitive: Primitive, motion: Motion) -> Iterator[Event]:
+        """See what came of a primitive."""
+        yield self._capture()
 
     def _outage(self, message: str, dropped: tuple[Primitive, ...]) -> Turn:
         """Halt, say so, and wait for the server."""

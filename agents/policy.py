@@ -84,6 +84,10 @@ class RemotePolicy:
         self._blocked = not self._agent.pushes_on and is_blocked(primitive, motion.moved_m)
         self._left = 0 if self._blocked else self._left - 1
 
+    def revised(self, primitive: Primitive, motion: Motion) -> None:
+        """The primitive told last turned out like this; the decision made since then was dropped, and is no part of the past."""
+        self._blocked, self._left = not self._agent.pushes_on and is_blocked(primitive, motion.moved_m), 0
+
     def decide(self) -> Decision:
         """The server's answer for the newest frame. Raises LinkDown, DeadlinePassed, RemoteError or WireError, and ValueError when the model was
         made for another prompt than the agent's."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from agents.guard import GuardLimits
 from agents.loop import LoopConfig
-from agents.policy import Policy, RemotePolicy
+from agents.policy import RemotePolicy
 from agents.protocols import Frame, Motion
 from nvila_edge.navigation.actions import FORWARD_STEP_CM, Action, Forward, Primitive, Turn
 from nvila_edge.navigation.agent_profiles import AgentProfile, PrivilegedStop
@@ -27,7 +27,7 @@ def loop_config(agent: AgentProfile, limits: GuardLimits, server_deadline_s: flo
     )  # fmt: skip
 
 
-def remote_policy(agent: AgentProfile, client: Client, decision_deadline_s: float, seed: int = 0) -> Policy:
+def remote_policy(agent: AgentProfile, client: Client, decision_deadline_s: float, seed: int = 0) -> RemotePolicy | Instead:
     """The policy that asks a server as this agent asks. `seed`: of what it does by chance."""
     policy = RemotePolicy(client, decision_deadline_s, agent)
     return Instead(policy, agent, seed) if agent.unparsable in ("forward", "random") else policy
@@ -36,7 +36,7 @@ def remote_policy(agent: AgentProfile, client: Client, decision_deadline_s: floa
 class Instead:
     """A policy that does something where the one that it wraps says what is no action: one primitive, ahead or by chance."""
 
-    def __init__(self, policy: Policy, agent: AgentProfile, seed: int) -> None:
+    def __init__(self, policy: RemotePolicy, agent: AgentProfile, seed: int) -> None:
         self._policy, self._seed, self._rng = policy, seed, np.random.default_rng(0)
         turn_deg = agent.steps.turn_deg
         self._choices: list[Action] = [Forward(FORWARD_STEP_CM)]
@@ -55,6 +55,10 @@ class Instead:
     def executed(self, action: Action, primitive: Primitive, motion: Motion) -> None:
         """As the wrapped policy."""
         self._policy.executed(action, primitive, motion)
+
+    def revised(self, primitive: Primitive, motion: Motion) -> None:
+        """As the wrapped policy."""
+        self._policy.revised(primitive, motion)
 
     def decide(self) -> Decision:
         """The wrapped policy's answer, or another action with the same text, marked so. Raises what the wrapped policy raises."""

@@ -82,6 +82,35 @@ class Robot(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Odometry:
+    """Where a robot believes to be, in its odometry frame (REP 103: x ahead, y to the left, yaw counter-clockwise; metres, radians).
+
+    `stamp_s`: when that was so, on the local monotonic clock.
+    """
+
+    x_m: float
+    y_m: float
+    yaw_rad: float
+    stamp_s: float
+
+
+class VelocityRobot(Protocol):
+    """A robot that takes velocities and tells its odometry; agents/executor.py makes a Robot of it. Methods may be called from any thread."""
+
+    def command(self, linear_mps: float, angular_rps: float) -> None:
+        """Move like this until the next command, or for the robot's own dead-man time. Does not wait. Raises RobotError when it cannot."""
+        ...
+
+    def odometry(self) -> Odometry:
+        """The newest odometry. Does not wait. Raises RobotError when there is none."""
+        ...
+
+    def halt(self) -> None:
+        """Zero velocity, now. Never raises."""
+        ...
+
+
 class CameraError(RuntimeError):
     """No usable frame could be had."""
 

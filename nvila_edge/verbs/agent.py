@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
@@ -17,15 +17,19 @@ class Agent:
     camera: str
     """webcam, webcam:N, /dev/videoN, realsense, realsense:SERIAL, realsense:FILE.db3, a folder of images, one image, or a video file."""
     instruction: str
-    """Where to go, in words."""
-    robot: Literal["dry-run"] = "dry-run"
-    """What moves; dry-run only says what it would do."""
+    """Where to go, in words; @FILE: the text of a file; - : line by line from standard input, where a new line cancels the one under way."""
+    robot: str = "dry-run"
+    """What moves: dry-run only says what it would do; kinematic is a simulated point; tcp://127.0.0.1:PORT is a robot's process
+    (python -m agents.robots.serve)."""
     profile: str | None = None
     """The agent: ours, ours-text, navila, navila-bench, navid; left out: the one that the model is meant for."""
     dry_run: bool = False
     """Decide, but move nothing, whatever the robot is."""
     view: int | None = None
     """Port of a page on this computer that shows the camera with the decision drawn over it; 0 picks a free one."""
+
+    overlap: bool = False
+    """Think while moving: ask for the next action before the current one ends."""
 
     keys: Path | None = None
     """Folder of this client's keys, as the server's side made it; needed for a server on another computer."""
@@ -36,11 +40,15 @@ class Agent:
     """Record only the last so many seconds before anything that goes wrong: a rejected answer, a lost server, an e-stop, a fault."""
 
     def run(self) -> None:
-        from agents.main import run_agent
+        import sys
+
+        from agents.instructions import STDIN, instruction_text
+        from agents.main import run_agent, run_lines
         from agents.telling import Record
         from agents.view import LiveView
 
-        view = None if self.view is None else LiveView(self.view, self.instruction)
+        text = STDIN if self.instruction == STDIN else instruction_text(self.instruction)
+        view = None if self.view is None else LiveView(self.view, "standard input" if text == STDIN else text)
         if view is not None:
             print(f"live view: {view.url}", flush=True)
 
@@ -53,11 +61,19 @@ class Agent:
         if self.record is None and self.record_last is not None:
             raise ValueError(f"--record-last {self.record_last:g} needs a folder: --record DIR")
         record = None if self.record is None else Record(self.record, self.record_last)
-        ended = run_agent(
-            self.server, self.camera, self.instruction, robot=robot, profile=self.profile, on_event=tell, keys=self.keys, record=record,
-            on_warning=_beware,
-        )  # fmt: skip
-        if ended.fault:
+        options: dict[str, Any] = {
+            "robot": robot, "profile": self.profile, "on_event": tell, "keys": self.keys, "overlap": self.overlap, "record": record,
+            "on_warning": _beware,
+        }  # fmt: skip
+        try:
+            if text == STDIN:
+                ended = run_lines(self.server, self.camera, sys.stdin, **options)
+            else:
+                ended = run_agent(self.server, self.camera, text, **options)
+        except KeyboardInterrupt:
+            print("cancelled: the robot is halted", flush=True)
+            raise SystemExit(130) from None
+        if ended is not None and ended.fault:
             raise SystemExit(1)
 
 

@@ -1,0 +1,54 @@
+"""`python -m agents.robots.serve --robot kinematic --bind tcp://127.0.0.1:5600`: a robot as a process of its own, with the watchdog inside.
+
+Prints one JSON line when it is ready; zero velocity and exit status 0 on SIGTERM and SIGINT, 2 when it could not start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+
+from agents.protocols import RobotError
+from agents.robots.choice import VELOCITY_ROBOTS, velocity_robot
+from agents.robots.server import RobotServer
+
+
+def main() -> int:
+    """Exit status."""
+    parser = argparse.ArgumentParser(prog="python -m agents.robots.serve", description="Serve a robot on a loopback address.")
+    parser.add_argument("--robot", choices=sorted(VELOCITY_ROBOTS), default="kinematic")
+    parser.add_argument("--bind", default="tcp://127.0.0.1:5600")
+    parser.add_argument("--ends-with-stdin", action="store_true", help="end when stdin closes, that is, with the parent process")
+    arguments = parser.parse_args()
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    try:
+        server = RobotServer(velocity_robot(arguments.robot), arguments.bind)
+    except (ValueError, RobotError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    try:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda *_: server.stop())
+        if arguments.ends_with_stdin:
+            threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()
+        sys.stdout.write(json.dumps({"ready": True, "address": server.address, "robot": arguments.robot}) + "\n")
+        sys.stdout.flush()
+        server.run()
+    finally:
+        server.close()
+    return 0
+
+
+def _stop_at_end_of_stdin(server: RobotServer) -> None:
+    while os.read(0, 4096):
+        pass
+    server.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
