@@ -125,7 +125,8 @@ def run_lines(
 ) -> Ended | None:
     """Follow one instruction after the other, until no more lines come; a new line cancels the one under way, an empty one only that.
 
-    Each is recorded in a folder of its own. Returns how the last one ended, None when there was none. A line that cannot be followed, and so is no ValueError here, ends with "error".
+    Each is recorded in a folder of its own. Returns how the last one ended, None when there was none.
+    A line that cannot be followed, and so is no ValueError here, ends with "error".
     """
     options = {"robot": robot, "profile": profile, "connect_s": connect_s, "keys": keys, "overlap": overlap}
     ended, count = None, 0

@@ -108,7 +108,7 @@ main() {
   local extras need_gb stamp python
   case "$profile" in
     demo) extras='cpu,sim' need_gb=2 ;;
-    test) extras='cpu,sim,train,export,tensorrt,dev' need_gb=5 ;;
+    test) extras='cpu,sim,train,export,tensorrt,lerobot,record,dev' need_gb=5 ;;
     *) die "usage: scripts/setup.sh demo|test" ;;
   esac
   stamp="$({ cat "$root/pyproject.toml" "$root/scripts/setup.sh" && echo "$root"; } | sha256sum | cut -d' ' -f1)"
