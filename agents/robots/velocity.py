@@ -6,16 +6,23 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from agents.protocols import Motion, RobotError
 from nvila_edge.navigation.actions import FORWARD_STEP_CM, TURN_STEP_DEG, Primitive
 
-Odometry = tuple[float, float, float, float]  # x_m, y_m, yaw_rad (counter-clockwise), stamp_s on the local monotonic clock
+
+class Odometry(NamedTuple):
+    """A pose in the odometry frame: x ahead and y left of where it began, yaw counter-clockwise; `stamp_s` on the local monotonic clock."""
+
+    x_m: float
+    y_m: float
+    yaw_rad: float
+    stamp_s: float
 
 
 class VelocityRobot(Protocol):
-    """A base that turns on the spot and drives ahead. Frame: x ahead and y left of where odometry began."""
+    """A base that turns on the spot and drives ahead."""
 
     def command(self, linear_mps: float, angular_rps: float) -> None:
         """Wanted velocity, renewed at least every 0.1 s; left positive. Raises RobotError when it may not be given."""
@@ -121,19 +128,24 @@ class OdometryRobot:
         while (now_s := time.monotonic()) < until_s and now_s - still_s < self.limits.settle_s:
             time.sleep(self.limits.period_s)
             pose = self._base.odometry()
-            if math.dist(pose[:2], last[:2]) > 0.01 or abs(_turned(last, pose)) > math.radians(1.5):
+            if _apart(pose, last) > 0.01 or abs(_turned(last, pose)) > math.radians(1.5):
                 still_s, last = time.monotonic(), pose
 
     def _motion(self, start: Odometry, collided: bool) -> Motion:
         end = self._base.odometry()
-        return Motion(math.dist(start[:2], end[:2]), math.degrees(_turned(start, end)), collided)
+        return Motion(_apart(start, end), math.degrees(_turned(start, end)), collided)
+
+
+def _apart(one: Odometry, other: Odometry) -> float:
+    """Metres between two poses."""
+    return math.hypot(one.x_m - other.x_m, one.y_m - other.y_m)
 
 
 def _ahead(start: Odometry, now: Odometry) -> float:
     """Metres along the heading at the start."""
-    return (now[0] - start[0]) * math.cos(start[2]) + (now[1] - start[1]) * math.sin(start[2])
+    return (now.x_m - start.x_m) * math.cos(start.yaw_rad) + (now.y_m - start.y_m) * math.sin(start.yaw_rad)
 
 
 def _turned(start: Odometry, now: Odometry) -> float:
     """Radians, left positive, within half a turn."""
-    return math.remainder(now[2] - start[2], 2 * math.pi)
+    return math.remainder(now.yaw_rad - start.yaw_rad, 2 * math.pi)

@@ -44,10 +44,14 @@ class Peer(Node):
         self._scans = self.create_publisher(LaserScan, "scan", qos_profile_sensor_data)
         self._instruction = self.create_publisher(String, "/nvila_edge/instruction", 10)
         kept = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self.create_subscription(String, "/nvila_edge/progress", lambda m: self.progress.append(json.loads(m.data)), kept, callback_group=group)
+        self.create_subscription(
+            String, "/nvila_edge/progress", lambda m: self.progress.append(json.loads(m.data)), kept, callback_group=group
+        )
         self.create_subscription(TwistStamped if stamped else Twist, "cmd_vel", self._command, 10, callback_group=group)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._diagnosis, 10, callback_group=group)
-        self._triggers = {name: self.create_client(Trigger, f"/nvila_edge/{name}", callback_group=group) for name in ("start", "cancel", "estop", "reset")}
+        self._triggers = {
+            name: self.create_client(Trigger, f"/nvila_edge/{name}", callback_group=group) for name in ("start", "cancel", "estop", "reset")
+        }
         self.create_timer(0.02, self._step, callback_group=group)
         self.create_timer(0.1, self._look, callback_group=group)
 
@@ -121,7 +125,14 @@ class Peer(Node):
         pose = {"x_m": self.x_m, "y_m": self.y_m, "yaw_rad": self.yaw_rad}
         top = [max((abs(c[i]) for c in self.commands), default=0.0) for i in (1, 2)]
         ahead = max((c[1] for c in self.commands), default=0.0)
-        return {"last_motion_s": max(moving, default=0.0), "now": [self.v, self.w], "health": self.health, "top": top, "ahead": ahead, **pose}
+        return {
+            "last_motion_s": max(moving, default=0.0),
+            "now": [self.v, self.w],
+            "health": self.health,
+            "top": top,
+            "ahead": ahead,
+            **pose,
+        }
 
     def set(self, **values) -> dict:
         """Change the robot: odometry_on, scan_m, x_m."""

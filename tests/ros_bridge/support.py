@@ -54,7 +54,9 @@ def ros_pair(log: Path, server: str, parameters: dict[str, Any], *flags: str) ->
     }  # fmt: skip
     given = [item for name, value in {"server": server, **parameters}.items() for item in ("-p", f"{name}:={value}")]
     with log.open("w") as said:
-        bridge = subprocess.Popen([python, "-m", "nvila_edge_ros.node", "--ros-args", *given], env=environment, stdout=said, stderr=said, text=True)
+        bridge = subprocess.Popen(
+            [python, "-m", "nvila_edge_ros.node", "--ros-args", *given], env=environment, stdout=said, stderr=said, text=True
+        )
         command = [python, str(Path(__file__).with_name("peer.py")), *flags]
         peer = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True)
         try:

@@ -7,10 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 
+from agents.protocols import RobotError
+from agents.robots.velocity import Odometry
 from nvila_edge_ros.corridor import Corridor
 from nvila_edge_ros.settings import Settings
-
-from agents.protocols import RobotError
 
 _JUMP_MPS = 5.0  # odometry that is faster than any robot of this kind did not move: it jumped
 _JUMP_M = 0.3
@@ -27,7 +27,7 @@ class TopicBase:
         self._corridor = Corridor(settings) if settings.use_scan else None
         self._lock = threading.RLock()
         self._blocks: dict[str, str] = {}
-        self._pose: tuple[float, float, float, float] | None = None
+        self._pose: Odometry | None = None
         self._sent_s, self._moving = 0.0, False
         self._closed = threading.Event()
         self._watchdog = threading.Thread(target=self._watch, name="cmd_vel watchdog", daemon=True)
@@ -50,14 +50,16 @@ class TopicBase:
             self._sent_s, self._moving = time.monotonic(), linear != 0.0 or angular != 0.0
             self._publish(linear, angular)
 
-    def odometry(self) -> tuple[float, float, float, float]:
-        """x_m, y_m, yaw_rad, and when it came on the monotonic clock. Raises RobotError when there is none or it is old."""
+    def odometry(self) -> Odometry:
+        """The newest pose. Raises RobotError when there is none or it is old."""
         pose = self._pose
-        age_s = math.inf if pose is None else time.monotonic() - pose[3]
+        age_s = math.inf if pose is None else time.monotonic() - pose.stamp_s
         if pose is None or age_s > self._settings.odom_timeout_s:
             self.halt()
             age = "none came yet" if pose is None else f"the newest is {age_s:.2f} s old"
-            raise RobotError(f"no odometry: {age}, {self._settings.odom_timeout_s:g} s are allowed; is the topic remapped rightly (ros2 topic hz)?")
+            raise RobotError(
+                f"no odometry: {age}, {self._settings.odom_timeout_s:g} s are allowed; is the topic remapped rightly (ros2 topic hz)?"
+            )
         return pose
 
     def halt(self) -> None:
@@ -90,10 +92,10 @@ class TopicBase:
         if not all(map(math.isfinite, (x_m, y_m, yaw_rad))):
             return self.block("odometry", "odometry is not finite; call ~/reset when it is well again")
         if last is not None:
-            jump_m = math.dist(last[:2], (x_m, y_m))
-            if jump_m > _JUMP_M and jump_m > _JUMP_MPS * (now_s - last[3]):
+            jump_m = math.hypot(last.x_m - x_m, last.y_m - y_m)
+            if jump_m > _JUMP_M and jump_m > _JUMP_MPS * (now_s - last.stamp_s):
                 self.block("odometry", f"odometry jumped by {jump_m:.2f} m; call ~/reset when it is well again")
-        self._pose = x_m, y_m, yaw_rad, now_s
+        self._pose = Odometry(x_m, y_m, yaw_rad, now_s)
 
     def saw_scan(self, ranges: list[float], angle_min_rad: float, angle_step_rad: float) -> None:
         """A laser scan came, from a scanner that looks ahead."""
@@ -103,7 +105,7 @@ class TopicBase:
     @property
     def odometry_age_s(self) -> float:
         """Since the newest pose; inf before the first."""
-        return math.inf if self._pose is None else time.monotonic() - self._pose[3]
+        return math.inf if self._pose is None else time.monotonic() - self._pose.stamp_s
 
     def close(self) -> None:
         """Zero velocity, and no more watching."""

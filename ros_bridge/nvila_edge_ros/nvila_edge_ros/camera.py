@@ -39,7 +39,9 @@ class TopicCamera:
         """A picture that no capture has had yet. Raises CameraError when none comes in time or it cannot be decoded."""
         with self._fresh:
             if not self._fresh.wait_for(lambda: self._newest is not None, self._timeout_s):
-                raise CameraError(f"no picture came for {self._timeout_s:g} s; is the topic remapped rightly, and of the type that image_type says?")
+                raise CameraError(
+                    f"no picture came for {self._timeout_s:g} s; is the topic remapped rightly, and of the type that image_type says?"
+                )
             assert self._newest is not None
             (decode, captured_s), self._newest = self._newest, None
             self._count += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
 from nvila_edge_ros.base import TopicBase
 from nvila_edge_ros.camera import TopicCamera
 from nvila_edge_ros.follower import Follower

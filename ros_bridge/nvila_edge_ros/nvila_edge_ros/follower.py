@@ -10,10 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nvila_edge_ros.base import TopicBase
-from nvila_edge_ros.camera import TopicCamera
-from nvila_edge_ros.settings import Settings
-
 from agents.events import Captured, Decided, Ended, Event, Executed, ServerBack, ServerLost, Withheld
 from agents.guard import GuardLimits
 from agents.loop import Loop
@@ -24,6 +20,9 @@ from nvila_edge.navigation.profiles import checked_instruction
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.errors import ServingError
 from nvila_edge.serving.keys import client_keys
+from nvila_edge_ros.base import TopicBase
+from nvila_edge_ros.camera import TopicCamera
+from nvila_edge_ros.settings import Settings
 
 CONNECT_S, DECISION_S, SERVER_S = 10.0, 5.0, 60.0  # how long a first connection, an answer, and a lost server are waited for
 

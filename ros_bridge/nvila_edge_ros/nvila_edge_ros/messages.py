@@ -38,7 +38,9 @@ def raw_rgb(message: Image) -> np.ndarray:
         raise ValueError(f"image encoding {message.encoding!r}; allowed are {', '.join(_CHANNELS)}")
     height, width, step = message.height, message.width, message.step
     if not 0 < height * width <= _MAX_PIXELS or step < width * channels or len(message.data) < height * step:
-        raise ValueError(f"an image of {width}x{height} with rows of {step} bytes and {len(message.data)} bytes in all does not fit together")
+        raise ValueError(
+            f"an image of {width}x{height} with rows of {step} bytes and {len(message.data)} bytes in all does not fit together"
+        )
     rows = np.frombuffer(message.data, np.uint8, height * step).reshape(height, step)[:, : width * channels]
     pixels = rows.reshape(height, width, channels)
     return np.ascontiguousarray(pixels) if message.encoding == "rgb8" else cv2.cvtColor(pixels, _TO_RGB[message.encoding])

@@ -12,12 +12,6 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
-from nvila_edge_ros import messages
-from nvila_edge_ros.base import TopicBase
-from nvila_edge_ros.camera import TopicCamera
-from nvila_edge_ros.diagnosis import diagnosis
-from nvila_edge_ros.follower import Busy, Follower
-from nvila_edge_ros.settings import Settings
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -27,6 +21,13 @@ from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image, LaserScan
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
+
+from nvila_edge_ros import messages
+from nvila_edge_ros.base import TopicBase
+from nvila_edge_ros.camera import TopicCamera
+from nvila_edge_ros.diagnosis import diagnosis
+from nvila_edge_ros.follower import Busy, Follower
+from nvila_edge_ros.settings import Settings
 
 _KEPT = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # who comes late still hears how the last goal ended
 
@@ -229,8 +230,10 @@ def main() -> None:
             node.trigger_activate()
         end.wait()
     finally:
+        node.stop()  # first: zero velocity must not wait for anything
         executor.shutdown(timeout_sec=1.0)
-        node.stop()
+        spinning.join(2.0)
+        node.destroy_node()
         rclpy.shutdown()
 
 
