@@ -57,7 +57,9 @@ class Go2:
         self._sport.Init()
         if not self._wait(lambda: self._state is not None, connect_s):
             where = f"interface {interface!r}, topic {STATE_TOPIC}, domain {domain}"
-            raise RobotError(f"no state from a Go2 within {connect_s:g} s ({where}): is it on, in sport mode, and in this network (192.168.123.x)?")
+            raise RobotError(
+                f"no state from a Go2 within {connect_s:g} s ({where}): is it on, in sport mode, and in this network (192.168.123.x)?"
+            )
 
     # --- VelocityRobot
 
@@ -98,7 +100,9 @@ class Go2:
         if self._height_m() < _LYING_M:
             self._call("StandUp", self._sport.StandUp)
             if not self._wait(lambda: self._height_m() >= _LYING_M, _UP_S):
-                raise RobotError(f"told to stand up, and its body is still at {self._height_m():.2f} m: is it on the floor with room, and charged?")
+                raise RobotError(
+                    f"told to stand up, and its body is still at {self._height_m():.2f} m: is it on the floor with room, and charged?"
+                )
         self._call("BalanceStand", self._sport.BalanceStand)
         if not self._wait(lambda: self._state is not None and self._state.mode != _LOCKED, _UP_S):
             raise RobotError("its joints stay locked after BalanceStand: start sport mode anew with the remote control (L2+A, then start)")

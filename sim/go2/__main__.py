@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
 import threading
 import time
 from dataclasses import dataclass
+from typing import NoReturn
 
 import tyro
 
@@ -41,14 +43,15 @@ class Options:
     """0: until stopped."""
 
 
-def main(options: Options) -> int:
-    """Serve; the exit status. One JSON line on stdout when it is ready."""
+def main(options: Options) -> NoReturn:
+    """Serve, then end the process: with status 1 when the robot fell. One JSON line on stdout when it is ready."""
     from sim.dataset import house_episodes
     from sim.geometry import Pose, yaw_of
     from sim.houses.library import HouseLibrary
 
     if options.camera not in ("mast", "nose"):
         raise ValueError(f"camera {options.camera!r}: allowed are mast and nose")
+    out, sys.stdout = sys.stdout, sys.stderr  # the SDK prints
     house, navmesh = HouseLibrary(1)[options.house]
     episode = house_episodes(house, navmesh, options.episode + 1, 0, options.house.rsplit("_", 1)[0])[options.episode]
     dog = Dog(house_mjcf(house), Pose(episode.start_position, yaw_of(episode.start_rotation)))
@@ -60,12 +63,14 @@ def main(options: Options) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: end.set())
     ready = {"house": house.name, "interface": options.interface, "domain": options.domain, "instruction": episode.instruction}
-    sys.stdout.write(json.dumps({**ready, "goal": episode.goals[0]}) + "\n")
-    sys.stdout.flush()
+    out.write(json.dumps({**ready, "goal": episode.goals[0]}) + "\n")
+    out.flush()
     _watch(walker, end, options.seconds or float("inf"))
     sdk.close()
     walker.close()
-    return 0
+    camera.close()
+    sys.stderr.flush()
+    os._exit(int(walker.newest.fallen))  # the SDK's servers cannot be closed: their threads crash a Python that ends slowly
 
 
 def _watch(walker: Walker, end: threading.Event, seconds: float) -> None:
@@ -83,7 +88,7 @@ def _watch(walker: Walker, end: threading.Event, seconds: float) -> None:
 if __name__ == "__main__":
     logging.basicConfig(format="%(levelname)s %(message)s")
     try:
-        sys.exit(main(tyro.cli(Options)))
+        main(tyro.cli(Options))
     except (Go2Missing, ValueError, ImportError) as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)

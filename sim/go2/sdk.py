@@ -53,12 +53,20 @@ class Go2Sdk:
         self._publisher.Init()
         self._servers = [Server("sport"), Server("videohub")]
         sport, video = self._servers
-        handlers = {1001: self._lie, 1002: self._balance, 1003: self._stop, 1004: self._stand_up, 1005: self._lie, 1006: self._recover, 1008: self._move}
+        handlers = {
+            1001: self._lie,
+            1002: self._balance,
+            1003: self._stop,
+            1004: self._stand_up,
+            1005: self._lie,
+            1006: self._recover,
+            1008: self._move,
+        }
         for api_id, handler in handlers.items():
             sport._RegistHandler(api_id, handler, False)
+        video._Server__apiBinarySet = set()  # type: ignore[attr-defined]  # the SDK makes a dict of it, and then calls add
         video._RegistBinaryHandler(1001, self._image, False)
         for server in self._servers:
-            server._SetApiVersion("1.0.0.1")
             server.Start(False)
         self._closed = threading.Event()
         self._teller = threading.Thread(target=self._tell, name="sportmodestate", daemon=True)
