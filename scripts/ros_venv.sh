@@ -15,6 +15,7 @@ command -v "$python" >/dev/null || {
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 # rclpy names no middleware among its requirements: without ros-rmw-fastrtps-cpp its import fails.
 "$venv/bin/pip" install --quiet "ros-rclpy>=9.1,<10" ros-rmw-fastrtps-cpp ros-sensor-msgs ros-geometry-msgs ros-nav-msgs ros-std-msgs ros-std-srvs \
-  ros-diagnostic-msgs "numpy>=2.1,<3" "opencv-python-headless>=4.11,<6" "pyzmq>=26.2,<28" "msgpack>=1.1,<2"
+  ros-diagnostic-msgs "numpy>=2.1,<3" "opencv-python-headless>=4.11,<6" "pyzmq>=26.2,<28" "msgpack>=1.1,<2" \
+  colcon-core colcon-ros colcon-python-setup-py catkin_pkg "setuptools<80"
 "$venv/bin/python" -c "import rclpy, cv2, zmq, msgpack"
 echo "ros_venv: $venv is ready: NVILA_EDGE_ROS_VENV=$venv python -m pytest -m ros tests/ros_bridge"
