@@ -32,9 +32,13 @@ def test_what_is_imported_is_declared() -> None:
     imported = set()
     for path in [*PACKAGE.glob("nvila_edge_ros/*.py"), *PACKAGE.glob("launch/*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
-            names = [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names = (
+                [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            )
             imported |= {name.split(".")[0] for name in names if name}
-    assert {name for name in imported if name in ("rclpy", "launch", "launch_ros") or name.endswith("_msgs") or name.endswith("_srvs")} == declared
+    assert {
+        name for name in imported if name in ("rclpy", "launch", "launch_ros") or name.endswith("_msgs") or name.endswith("_srvs")
+    } == declared
 
 
 @pytest.mark.ros
@@ -49,7 +53,9 @@ def test_colcon_builds_a_package_whose_node_runs(tmp_path: Path) -> None:
     prefix = tmp_path / "install" / "nvila_edge_ros"
     share = prefix / "share" / "nvila_edge_ros"
     assert (prefix / "share/ament_index/resource_index/packages/nvila_edge_ros").is_file()
-    assert {path.name for path in (share / "config").iterdir()} == {"bridge.yaml", "fastdds.xml"} and (share / "launch/bridge.launch.py").is_file()
+    assert {path.name for path in (share / "config").iterdir()} == {"bridge.yaml", "fastdds.xml"} and (
+        share / "launch/bridge.launch.py"
+    ).is_file()
     site = next(prefix.rglob("site-packages"))
     command = [str(python), str(prefix / "lib/nvila_edge_ros/bridge"), "--ros-args", "--params-file", str(share / "config/bridge.yaml")]
     running = environment | {"PYTHONPATH": os.pathsep.join([str(site), str(ROOT)]), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
