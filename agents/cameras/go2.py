@@ -20,7 +20,7 @@ class Go2Camera:
     def __init__(self) -> None:
         """Raises CameraError, saying what to do, without the SDK."""
         try:
-            from unitree_sdk2py.go2.video.video_client import VideoClient
+            from unitree_sdk2py.go2.video.video_client import VideoClient  # type: ignore[import-not-found]
         except ImportError as error:
             raise CameraError(f"Unitree's SDK is not installed ({error}): pip install 'nvila-edge[go2]'") from error
         self._video: Any = VideoClient()

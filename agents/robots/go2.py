@@ -37,9 +37,9 @@ class Go2:
     def __init__(self, interface: str, domain: int = 0, connect_s: float = 5.0) -> None:
         """Raises RobotError, saying what to do, without the SDK, without that interface, or when no state comes within `connect_s`."""
         try:
-            from unitree_sdk2py.core.channel import ChannelFactoryInitialize, ChannelSubscriber
-            from unitree_sdk2py.go2.sport.sport_client import SportClient
-            from unitree_sdk2py.idl.unitree_go.msg.dds_ import SportModeState_
+            from unitree_sdk2py.core.channel import ChannelFactoryInitialize, ChannelSubscriber  # type: ignore[import-not-found]
+            from unitree_sdk2py.go2.sport.sport_client import SportClient  # type: ignore[import-not-found]
+            from unitree_sdk2py.idl.unitree_go.msg.dds_ import SportModeState_  # type: ignore[import-not-found]
         except ImportError as error:
             raise RobotError(f"Unitree's SDK is not installed ({error}): pip install 'nvila-edge[go2]'") from error
         try:

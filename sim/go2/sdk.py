@@ -40,10 +40,10 @@ class Go2Sdk:
     def __init__(
         self, walker: Walker, picture: Callable[[], np.ndarray], interface: str = "lo", domain: int = 0, ignores_move: bool = False
     ) -> None:
-        from unitree_sdk2py.core.channel import ChannelFactoryInitialize, ChannelPublisher
-        from unitree_sdk2py.idl.default import unitree_go_msg_dds__SportModeState_
-        from unitree_sdk2py.idl.unitree_go.msg.dds_ import SportModeState_
-        from unitree_sdk2py.rpc.server import Server
+        from unitree_sdk2py.core.channel import ChannelFactoryInitialize, ChannelPublisher  # type: ignore[import-not-found]
+        from unitree_sdk2py.idl.default import unitree_go_msg_dds__SportModeState_  # type: ignore[import-not-found]
+        from unitree_sdk2py.idl.unitree_go.msg.dds_ import SportModeState_  # type: ignore[import-not-found]
+        from unitree_sdk2py.rpc.server import Server  # type: ignore[import-not-found]
 
         self._walker, self._picture, self._ignores_move = walker, picture, ignores_move
         self._stance, self._up_s = Stance.BALANCING, float("-inf")
