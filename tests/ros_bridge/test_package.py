@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import subprocess
 import xml.etree.ElementTree as ET
@@ -66,3 +67,17 @@ def test_colcon_builds_a_package_whose_node_runs(tmp_path: Path) -> None:
     finally:
         refused.kill()
         refused.wait(10)
+
+
+@pytest.mark.ros
+def test_pictures_of_every_encoding_come_out_the_same_and_others_are_refused() -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(PACKAGE), str(ROOT)])}
+    command = [ros_python(), str(Path(__file__).with_name("pictures.py"))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert all(picture == told["rgb"] for picture in told["same"])
+    assert told["grey"] == [[[pixel[0]] * 3 for pixel in row] for row in told["rgb"]]
+    assert "'16UC1'; allowed are rgb8" in told["depth"] and "cannot be decoded" in told["rubbish"] and "without data" in told["nothing"]
+    assert all("does not fit together" in told[case] for case in ("short", "empty", "step"))
+    assert abs(told["yaw"] - 1.2) < 1e-9 and told["no quaternion"]

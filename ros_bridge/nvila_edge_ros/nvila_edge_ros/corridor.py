@@ -21,8 +21,8 @@ class Corridor:
         rays = np.asarray(ranges_m, dtype=np.float64)
         valid = ~np.isnan(rays) & (rays > 0)
         angles = angle_min_rad + angle_step_rad * np.arange(len(rays))
-        ahead, aside = rays * np.cos(angles), rays * np.sin(angles)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # inf times 0
+            ahead, aside = rays * np.cos(angles), rays * np.sin(angles)
             inside = valid & np.isfinite(rays) & (ahead > 0) & (np.abs(aside) <= self._settings.corridor_width_m / 2)
         self._nearest_m = float(np.min(ahead[inside], initial=np.inf)) if valid.any() else 0.0
         self._seen_s = time.monotonic()
