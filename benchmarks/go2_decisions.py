@@ -32,6 +32,7 @@ from nvila_edge.serving.process import start_process, start_server
 from nvila_edge.shipped import BUNDLE
 
 LINEAR_MPS, ANGULAR_RPS = 0.4, 0.6
+AWAY_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ def velocity(action: Action | None) -> tuple[float, float]:
             return 0.0, 0.0
 
 
-def drive(robot: Go2, camera: Go2Camera, policy: RemotePolicy, options: Options) -> dict[str, object]:
-    """Decide and move, again and again."""
+def drive(robot: Go2, camera: Go2Camera, policy: RemotePolicy, instruction: str, options: Options) -> dict[str, object]:
+    """Decide and move, again and again. After a stop it turns for AWAY_S, undecided, and begins the instruction anew: a standing robot tells little."""
+    policy.reset(instruction, "bench")
     latency_ms, age_ms, actions = [], [], []
     began_s = time.monotonic()
     while (now_s := time.monotonic()) < began_s + options.seconds:
@@ -71,13 +73,17 @@ def drive(robot: Go2, camera: Go2Camera, policy: RemotePolicy, options: Options)
         actions.append(type(action).__name__)
         if primitives(action)[0] != Primitive.STOP:
             policy.executed(action, primitives(action)[0], Motion(0.1, 0.0, False))
+        else:
+            turn_away(robot)
+            policy.reset(instruction, f"bench {len(actions)}")
+            continue
         next_s = now_s + 1 / options.rate if options.rate else 0.0
         while time.monotonic() < next_s - 0.2:  # Move is re-sent
             time.sleep(0.2)
             robot.command(*velocity(decision.action))
         time.sleep(max(0.0, next_s - time.monotonic()))
     robot.halt()
-    seconds = time.monotonic() - began_s
+    seconds = time.monotonic() - began_s - AWAY_S * actions.count("Stop")
     kinds = {name: actions.count(name) for name in sorted(set(actions))}
     return {
         "decisions": len(actions),
@@ -86,6 +92,14 @@ def drive(robot: Go2, camera: Go2Camera, policy: RemotePolicy, options: Options)
         "frame age": of(age_ms),
         "actions": kinds,
     }
+
+
+def turn_away(robot: Go2) -> None:
+    """To the left, without looking."""
+    until_s = time.monotonic() + AWAY_S
+    while time.monotonic() < until_s:
+        robot.command(0.0, ANGULAR_RPS)
+        time.sleep(0.1)
 
 
 def follow(robot: Go2, camera: Go2Camera, policy: RemotePolicy, client: Client, instruction: str, options: Options) -> dict[str, object]:
@@ -138,8 +152,7 @@ def main(options: Options) -> None:
         if options.primitives:
             result = follow(robot, camera, policy, client, instruction, options)
         else:
-            policy.reset(instruction, "bench")
-            result = drive(robot, camera, policy, options)
+            result = drive(robot, camera, policy, instruction, options)
         load = subprocess.run(["uptime"], capture_output=True, text=True).stdout.split("load average:")[-1].strip()
         out.write(json.dumps(result | {"load average": load}, indent=1) + "\n")
         out.flush()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv-ros: ROS 2 Kilted from Python wheels beside the client's four packages, for the tests marked `ros`. About 280 MB, 20 s. A robot with ROS
+# Makes .venv-ros: ROS 2 Kilted from Python wheels beside the client's four packages, for the tests marked `ros`. About 330 MB, half a minute. A robot with ROS
 # installed does not need it.
 #   scripts/ros_venv.sh [FOLDER]
 set -euo pipefail
@@ -17,5 +17,7 @@ command -v "$python" >/dev/null || {
 "$venv/bin/pip" install --quiet "ros-rclpy>=9.1,<10" ros-rmw-fastrtps-cpp ros-sensor-msgs ros-geometry-msgs ros-nav-msgs ros-std-msgs ros-std-srvs \
   ros-diagnostic-msgs "numpy>=2.1,<3" "opencv-python-headless>=4.11,<6" "pyzmq>=26.2,<28" "msgpack>=1.1,<2" \
   colcon-core colcon-ros colcon-python-setup-py catkin_pkg "setuptools<80"
-"$venv/bin/python" -c "import rclpy, cv2, zmq, msgpack"
+# The SDK of the Go2 for its node; its requirements would bring a second OpenCV over the one above.
+"$venv/bin/pip" install --quiet --no-deps "unitree-sdk2py-dimos>=1.0.3,<2" cyclonedds rich-click
+"$venv/bin/python" -c "import unitree_sdk2py.core.channel, rclpy, cv2, zmq, msgpack"
 echo "ros_venv: $venv is ready: NVILA_EDGE_ROS_VENV=$venv python -m pytest -m ros tests/ros_bridge"

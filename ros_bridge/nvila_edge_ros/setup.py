@@ -20,5 +20,5 @@ setup(
     zip_safe=True,
     description="Camera topic in, NVILA's decisions, cmd_vel out.",
     license="Apache-2.0",
-    entry_points={"console_scripts": [f"bridge = {NAME}.node:main"]},
+    entry_points={"console_scripts": [f"bridge = {NAME}.node:main", f"go2 = {NAME}.go2_node:main"]},
 )

