@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import time
 from pathlib import Path
@@ -27,7 +28,7 @@ def test_an_instruction_over_ros_walks_the_simulated_go2(tmp_path: Path) -> None
     if subprocess.run([python, "-c", "import unitree_sdk2py"], capture_output=True).returncode:
         pytest.skip("no Unitree SDK in the ROS environment: make it anew with scripts/ros_venv.sh")
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(PACKAGE)]), "ROS_DOMAIN_ID": "61", "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(PACKAGE)]), "ROS_DOMAIN_ID": str(random.SystemRandom().randint(1, 100)), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
     }  # fmt: skip
     with simulated() as domain, start_pixel_server() as server, log.open("w") as said:
         start = {"env": environment, "stderr": said}

@@ -60,8 +60,11 @@ def march(go2: Go2) -> None:
 def watch(go2: Go2) -> None:
     """Pose and mode at 50 Hz."""
     while True:
-        pose = go2.odometry()
-        say(at_s=time.monotonic(), x_m=pose.x_m, y_m=pose.y_m, mode=go2._state.mode)
+        try:
+            pose = go2.odometry()
+            say(at_s=time.monotonic(), x_m=pose.x_m, y_m=pose.y_m, mode=go2._state.mode)
+        except RobotError:  # a computer under load is late; the next state comes
+            pass
         time.sleep(0.02)
 
 
