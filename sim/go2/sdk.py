@@ -19,8 +19,8 @@ STATE_PERIOD_S = 0.02  # 50 Hz; a real Go2 sends rt/sportmodestate faster, and r
 _OK, _NOT_INIT = 0, 4202  # SPORT_ERR_SERVER_NOT_INIT
 _STOOD_UP_S = 1.0  # a real one takes its time, and Move does nothing meanwhile
 _JPEG_QUALITY = 80
-# mode of SportModeState_ (Unitree's documentation): 0 idle stand, 1 balance stand, 3 locomotion, 6 joints locked
-_MODES = {"lying": 7, "locked": 6, "balancing": 1, "walking": 3, "damped": 7}
+# mode of SportModeState_ (Unitree's documentation): 1 balance stand, 3 locomotion, 5 lying, 6 joints locked
+_MODES = {"lying": 5, "locked": 6, "balancing": 1, "walking": 3}
 
 
 class Stance(Enum):

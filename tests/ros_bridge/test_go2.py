@@ -27,20 +27,13 @@ def test_an_instruction_over_ros_walks_the_simulated_go2(tmp_path: Path) -> None
     python, log = ros_python(), tmp_path / "log"
     if subprocess.run([python, "-c", "import unitree_sdk2py"], capture_output=True).returncode:
         pytest.skip("no Unitree SDK in the ROS environment: make it anew with scripts/ros_venv.sh")
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(PACKAGE)]), "ROS_DOMAIN_ID": str(random.SystemRandom().randint(1, 100)), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-    }  # fmt: skip
+    own = {"ROS_DOMAIN_ID": str(random.SystemRandom().randint(1, 100)), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    environment = os.environ | own | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(PACKAGE)])}
     with simulated() as domain, start_pixel_server() as server, log.open("w") as said:
         start = {"env": environment, "stderr": said}
         go2 = [python, "-m", "nvila_edge_ros.go2_node", *_arguments({"interface": "lo", "domain": domain})]
-        bridge = [
-            python,
-            "-m",
-            "nvila_edge_ros.node",
-            *_arguments({"server": server.address, **PARAMETERS}),
-            "-r",
-            "image:=/image/compressed",
-        ]
+        remap = ["-r", "image:=/image/compressed"]
+        bridge = [python, "-m", "nvila_edge_ros.node", *_arguments({"server": server.address, **PARAMETERS}), *remap]
         observer = [python, str(Path(__file__).with_name("observer.py"))]
         processes = [subprocess.Popen(command, stdout=said, **start) for command in (go2, bridge)]
         watching = subprocess.Popen(observer, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **start)

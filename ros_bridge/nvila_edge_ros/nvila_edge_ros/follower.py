@@ -92,11 +92,12 @@ class Follower:
 
     def cancel(self, reason: str) -> bool:
         """Zero velocity now; the instruction ends as soon as its thread notices. Whether there was one."""
-        was_busy = self.busy
-        if was_busy:
-            self._cancelled = reason
-        self._base.block("cancel", reason)
-        return was_busy
+        self._base.block("cancel", reason)  # first, and without waiting for anything
+        with self._lock:  # not in the middle of a beginning, which takes the block away
+            self._base.block("cancel", reason)
+            if self.busy:
+                self._cancelled = reason
+            return self.busy
 
     def close(self) -> None:
         """Cancel, and let the server go."""
