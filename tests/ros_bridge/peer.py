@@ -89,10 +89,11 @@ class Peer(Node):
     # --- commands
 
     def instruct(self, text: str) -> dict:
-        """Publish an instruction, and tell its first progress."""
+        """Publish an instruction, and tell whether it is followed or refused."""
         before = len(self.progress)
         self._instruction.publish(String(data=text))
-        return self._wait(lambda: len(self.progress) > before, 5.0) and self.progress[before]
+        answers = lambda: [told for told in self.progress[before:] if told["state"] in ("following", "refused")]  # noqa: E731
+        return self._wait(answers, 5.0) and answers()[0]
 
     def call(self, service: str) -> dict:
         """Call a Trigger service; `called_s` is when."""

@@ -27,6 +27,7 @@ class TopicBase:
         self._corridor = Corridor(settings) if settings.use_scan else None
         self._lock = threading.RLock()
         self._blocks: dict[str, str] = {}
+        self.permitted: Callable[[], bool] = lambda: True  # asked before every command; while it says no, zeros are sent instead
         self._pose: Odometry | None = None
         self._sent_s, self._moving = 0.0, False
         self._closed = threading.Event()
@@ -44,6 +45,8 @@ class TopicBase:
         linear, angular = max(-top, min(top, linear_mps)), max(-turn, min(turn, angular_rps))
         if linear > 0 and self._corridor is not None and self._corridor.in_the_way:
             linear = 0.0  # not moving although told to: the primitive ends as a collision
+        if not self.permitted():
+            linear = angular = 0.0
         with self._lock:
             if self._blocks:
                 raise RobotError("; ".join(self._blocks.values()))

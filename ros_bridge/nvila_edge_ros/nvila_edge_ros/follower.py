@@ -14,7 +14,9 @@ from agents.events import Captured, Decided, Ended, Event, Executed, ServerBack,
 from agents.guard import GuardLimits
 from agents.loop import Loop
 from agents.profiles import loop_config, remote_policy
+from agents.protocols import Motion, RobotError
 from agents.robots.velocity import DriveLimits, OdometryRobot
+from nvila_edge.navigation.actions import Primitive
 from nvila_edge.navigation.agent_profiles import agent_profile, check_prompt
 from nvila_edge.navigation.profiles import checked_instruction
 from nvila_edge.serving.client import Client
@@ -40,6 +42,11 @@ class _Leash:
         self._client, self._cancelled = client, cancelled
 
     @property
+    def cancelled(self) -> bool:
+        """Whether the goal was cancelled."""
+        return bool(self._cancelled())
+
+    @property
     def alive(self) -> bool:
         """The server's life, and no cancel."""
         return not self._cancelled() and self._client.alive
@@ -55,6 +62,26 @@ class _Leash:
             if self._client.wait_alive(min(0.1, left_s)):
                 return True
         return False
+
+
+class _Held:
+    """The robot, whose base stands while the server is silent: a primitive that failed of that is one that didn't move, and the loop waits."""
+
+    def __init__(self, robot: OdometryRobot, link: _Leash) -> None:
+        self._robot, self._link = robot, link
+
+    def execute(self, primitive: Primitive) -> Motion:
+        """Carry it out. Raises RobotError for what has other reasons."""
+        try:
+            return self._robot.execute(primitive)
+        except RobotError:
+            if self._link.alive or self._link.cancelled:
+                raise
+            return Motion(0.0, 0.0, False)
+
+    def halt(self) -> None:
+        """Zero velocity, now."""
+        self._robot.halt()
 
 
 class Follower:
@@ -134,7 +161,8 @@ class Follower:
         check_prompt(agent, info.profile)
         limits = GuardLimits(max_frame_age_s=self._settings.max_frame_age_s)
         drive = replace(DriveLimits(), linear_mps=self._settings.max_linear_mps, angular_rps=self._settings.max_angular_rps)
-        robot = OdometryRobot(self._base, drive, agent.steps.turn_deg)
+        robot = _Held(OdometryRobot(self._base, drive, agent.steps.turn_deg), link)
+        self._base.permitted = lambda: link.alive
         self._camera.begin()
         policy = remote_policy(agent, self.client, DECISION_S)
         yield from Loop(policy, self._camera, robot, link, loop_config(agent, limits, SERVER_S)).run(instruction, goal)
