@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv-go2: a Go2 simulated with MuJoCo that answers Unitree's SDK (python -m sim.go2), for the tests that walk it. About 700 MB.
+# Makes .venv-go2: a Go2 simulated with MuJoCo that answers Unitree's SDK (python -m sim.go2), for the tests that walk it. About 750 MB.
 #   scripts/go2_venv.sh [FOLDER]
 set -euo pipefail
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv-ros: ROS 2 Kilted from Python wheels beside the client's four packages, for the tests marked `ros`. About 330 MB, half a minute. A robot with ROS
+# Makes .venv-ros: ROS 2 Kilted from Python wheels beside the client's four packages, for the tests marked `ros`. About 480 MB, half a minute. A robot with ROS
 # installed does not need it.
 #   scripts/ros_venv.sh [FOLDER]
 set -euo pipefail

@@ -1,4 +1,4 @@
-"""A Unitree Go2 over Unitree's own SDK (extra `go2`): sport mode's Move, re-sent by the executor; motion is believed when odometry shows it."""
+"""A Unitree Go2 over Unitree's own SDK (extra `go2`): sport mode's Move, sent again and again; motion is believed when odometry shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Primitives on a robot that takes velocities: driven, halted, settled and corrected on its odometry. What it achieved is reported, not what was meant."""
+"""Primitives on a robot that takes velocities: driven, halted, settled and corrected on its odometry. What was achieved is reported."""
 
 from __future__ import annotations
 
