@@ -23,7 +23,7 @@ from agents.events import Decided, Ended, Executed
 from agents.guard import GuardLimits
 from agents.loop import Loop, LoopConfig
 from agents.policy import RemotePolicy
-from agents.protocols import Motion
+from agents.protocols import Motion, RobotError
 from agents.robots.go2 import Go2
 from agents.robots.velocity import OdometryRobot
 from nvila_edge.navigation.actions import Action, Forward, Primitive, Turn, primitives
@@ -60,14 +60,19 @@ def velocity(action: Action | None) -> tuple[float, float]:
 def drive(robot: Go2, camera: Go2Camera, policy: RemotePolicy, instruction: str, options: Options) -> dict[str, object]:
     """Decide and move, again and again. After a stop it turns for AWAY_S, undecided, and begins the instruction anew: a standing robot tells little."""
     policy.reset(instruction, "bench")
-    latency_ms, age_ms, actions = [], [], []
+    latency_ms, age_ms, actions, stuck = [], [], [], 0
     began_s = time.monotonic()
     while (now_s := time.monotonic()) < began_s + options.seconds:
         frame = camera.capture()
         policy.observe(frame)
         decision = policy.decide()
         age_ms.append(1000 * (time.monotonic() - frame.captured_s))
-        robot.command(*velocity(decision.action))
+        try:
+            robot.command(*velocity(decision.action))
+        except RobotError:  # it stands before something and treads: the robot says so, and here it looks elsewhere
+            stuck += 1
+            turn_away(robot)
+            continue
         latency_ms.append(1000 * (time.monotonic() - frame.captured_s))
         action = decision.action or Forward(25)
         actions.append(type(action).__name__)
@@ -83,7 +88,7 @@ def drive(robot: Go2, camera: Go2Camera, policy: RemotePolicy, instruction: str,
             robot.command(*velocity(decision.action))
         time.sleep(max(0.0, next_s - time.monotonic()))
     robot.halt()
-    seconds = time.monotonic() - began_s - AWAY_S * actions.count("Stop")
+    seconds = time.monotonic() - began_s - AWAY_S * (actions.count("Stop") + stuck)
     kinds = {name: actions.count(name) for name in sorted(set(actions))}
     return {
         "decisions": len(actions),
@@ -91,6 +96,7 @@ def drive(robot: Go2, camera: Go2Camera, policy: RemotePolicy, instruction: str,
         "camera to action": of(latency_ms),
         "frame age": of(age_ms),
         "actions": kinds,
+        "stuck": stuck,
     }
 
 
