@@ -67,11 +67,8 @@ def drive(robot: Go2, camera: Go2Camera, policy: RemotePolicy, instruction: str,
         policy.observe(frame)
         decision = policy.decide()
         age_ms.append(1000 * (time.monotonic() - frame.captured_s))
-        try:
-            robot.command(*velocity(decision.action))
-        except RobotError:  # it stands before something and treads: the robot says so, and here it looks elsewhere
+        if not push(robot, decision.action):
             stuck += 1
-            turn_away(robot)
             continue
         latency_ms.append(1000 * (time.monotonic() - frame.captured_s))
         action = decision.action or Forward(25)
@@ -85,7 +82,7 @@ def drive(robot: Go2, camera: Go2Camera, policy: RemotePolicy, instruction: str,
         next_s = now_s + 1 / options.rate if options.rate else 0.0
         while time.monotonic() < next_s - 0.2:  # Move is re-sent
             time.sleep(0.2)
-            robot.command(*velocity(decision.action))
+            stuck += not push(robot, decision.action)
         time.sleep(max(0.0, next_s - time.monotonic()))
     robot.halt()
     seconds = time.monotonic() - began_s - AWAY_S * (actions.count("Stop") + stuck)
@@ -98,6 +95,16 @@ def drive(robot: Go2, camera: Go2Camera, policy: RemotePolicy, instruction: str,
         "actions": kinds,
         "stuck": stuck,
     }
+
+
+def push(robot: Go2, action: Action | None) -> bool:
+    """Move towards it; False, after having turned away, when the robot says that nothing moves: it stands before something and treads."""
+    try:
+        robot.command(*velocity(action))
+    except RobotError:
+        turn_away(robot)
+        return False
+    return True
 
 
 def turn_away(robot: Go2) -> None:
