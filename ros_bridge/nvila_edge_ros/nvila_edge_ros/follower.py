@@ -1,0 +1,187 @@
+"""One instruction at a time, followed in a thread of its own; what happens is told as small dictionaries."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from agents.events import Captured, Decided, Ended, Event, Executed, ServerBack, ServerLost, Withheld
+from agents.guard import GuardLimits
+from agents.loop import Loop
+from agents.profiles import loop_config, remote_policy
+from agents.protocols import Motion, RobotError
+from agents.robots.velocity import DriveLimits, OdometryRobot
+from nvila_edge.navigation.actions import Primitive
+from nvila_edge.navigation.agent_profiles import agent_profile, check_prompt
+from nvila_edge.navigation.profiles import checked_instruction
+from nvila_edge.serving.client import Client
+from nvila_edge.serving.errors import ServingError
+from nvila_edge.serving.keys import client_keys
+from nvila_edge_ros.base import TopicBase
+from nvila_edge_ros.camera import TopicCamera
+from nvila_edge_ros.settings import Settings
+
+CONNECT_S, DECISION_S, SERVER_S = 10.0, 5.0, 60.0  # how long a first connection, an answer, and a lost server are waited for
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+class Busy(RuntimeError):
+    """Another instruction is being followed."""
+
+
+class _Leash:
+    """The client's link, gone as soon as the goal is cancelled, so that no wait for a server outlives a cancel."""
+
+    def __init__(self, client: Client, cancelled: Callable[[], object]) -> None:
+        self._client, self._cancelled = client, cancelled
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the goal was cancelled."""
+        return bool(self._cancelled())
+
+    @property
+    def alive(self) -> bool:
+        """The server's life, and no cancel."""
+        return not self._cancelled() and self._client.alive
+
+    def settle(self) -> bool:
+        """Wait until it is alive (True) or certainly gone (False)."""
+        return not self._cancelled() and self._client.settle()
+
+    def wait_alive(self, timeout_s: float) -> bool:
+        """Wait until it is alive, at most that long, in slices; whether it is."""
+        until_s = time.monotonic() + timeout_s
+        while not self._cancelled() and (left_s := until_s - time.monotonic()) > 0:
+            if self._client.wait_alive(min(0.1, left_s)):
+                return True
+        return False
+
+
+class _Held:
+    """The robot, whose base stands while the server is silent: a primitive that failed of that is one that didn't move, and the loop waits."""
+
+    def __init__(self, robot: OdometryRobot, link: _Leash) -> None:
+        self._robot, self._link = robot, link
+
+    def execute(self, primitive: Primitive) -> Motion:
+        """Carry it out. Raises RobotError for what has other reasons."""
+        try:
+            return self._robot.execute(primitive)
+        except RobotError:
+            if self._link.alive or self._link.cancelled:
+                raise
+            return Motion(0.0, 0.0, False)
+
+    def halt(self) -> None:
+        """Zero velocity, now."""
+        self._robot.halt()
+
+
+class Follower:
+    """Keeps the connection to the server from construction to close()."""
+
+    def __init__(self, settings: Settings, camera: TopicCamera, base: TopicBase, tell: Tell) -> None:
+        """Raises ValueError for an address, keys or a profile that cannot be."""
+        self._settings, self._camera, self._base, self._tell = settings, camera, base, tell
+        self._agent = agent_profile(settings.profile) if settings.profile else None
+        self.client = Client(settings.server, keys=client_keys(Path(settings.keys)) if settings.keys else None)
+        self._goals = itertools.count(1)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._cancelled = ""
+
+    @property
+    def busy(self) -> bool:
+        """Whether an instruction is being followed, or is just being left."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def begin(self, instruction: str) -> str:
+        """Follow it from now on; returns its id. Raises Busy or ValueError, and then nothing has changed."""
+        checked_instruction(instruction)
+        with self._lock:
+            if self.busy:
+                raise Busy("another instruction is being followed; call ~/cancel first")
+            if reasons := [why for kind, why in self._base.blocks.items() if kind != "cancel"]:
+                raise Busy("; ".join(reasons))
+            goal = f"goal-{next(self._goals)}"
+            self._cancelled = ""
+            self._base.unblock("cancel")
+            self._thread = threading.Thread(target=self._run, args=(goal, instruction), name=goal, daemon=True)
+            self._thread.start()
+        return goal
+
+    def cancel(self, reason: str) -> bool:
+        """Zero velocity now; the instruction ends as soon as its thread notices. Whether there was one."""
+        self._base.block("cancel", reason)  # first, and without waiting for anything
+        with self._lock:  # not in the middle of a beginning, which takes the block away
+            self._base.block("cancel", reason)
+            if self.busy:
+                self._cancelled = reason
+            return self.busy
+
+    def close(self) -> None:
+        """Cancel, and let the server go."""
+        self.cancel("the node is shutting down")
+        self.client.close()
+        if self._thread is not None:
+            self._thread.join(2.0)
+
+    def _run(self, goal: str, instruction: str) -> None:
+        self._tell({"goal": goal, "state": "following", "instruction": instruction})
+        reason, message, fault = "error", "", True
+        try:
+            for event in self._episode(instruction, goal):
+                if isinstance(event, Ended):
+                    reason, message, fault = event.reason, event.message, event.fault
+                elif (told := _told(event)) is not None:
+                    self._tell({"goal": goal, **told})
+        except (ServingError, ValueError) as error:
+            message = str(error)
+        except Exception as error:  # a defect of ours must end the goal by name, not silently
+            message = f"{type(error).__name__}: {error}"
+        finally:
+            self._base.halt()
+        if self._cancelled:
+            reason, message, fault = "cancelled", self._cancelled, False
+        self._tell({"goal": goal, "state": "ended", "reason": reason, "message": message, "fault": fault})
+
+    def _episode(self, instruction: str, goal: str) -> Iterator[Event]:
+        link = _Leash(self.client, lambda: self._cancelled)
+        if not link.wait_alive(CONNECT_S):
+            raise ValueError(f"no server answers at {self._settings.server}: start one with nvila-edge serve --bundle DIR --bind ADDRESS")
+        info = self.client.hello(DECISION_S)
+        agent = self._agent or agent_profile(info.agent)
+        check_prompt(agent, info.profile)
+        limits = GuardLimits(max_frame_age_s=self._settings.max_frame_age_s)
+        drive = replace(DriveLimits(), linear_mps=self._settings.max_linear_mps, angular_rps=self._settings.max_angular_rps)
+        robot = _Held(OdometryRobot(self._base, drive, agent.steps.turn_deg), link)
+        self._base.permitted = lambda: link.alive
+        self._camera.begin()
+        policy = remote_policy(agent, self.client, DECISION_S)
+        yield from Loop(policy, self._camera, robot, link, loop_config(agent, limits, SERVER_S)).run(instruction, goal)
+
+
+def _told(event: Event) -> dict[str, Any] | None:
+    """An event as progress; None for what is not worth a message."""
+    match event:
+        case Decided(n=n, decision=decision, latency_ms=latency_ms):
+            what = {"text": decision.text, "probability": round(decision.probability, 4), "latency_ms": round(latency_ms, 1)}
+            return {"state": "decided", "decision": n, "rejected": decision.rejected, **what}
+        case Executed(n=n, primitive=primitive, motion=motion):
+            what = {"moved_m": round(motion.moved_m, 3), "turned_deg": round(motion.turned_deg, 1), "collided": motion.collided}
+            return {"state": "executed", "decision": n, "primitive": primitive.name.lower(), **what}
+        case Withheld(message=message):
+            return {"state": "withheld", "message": message}
+        case ServerLost(message=message):
+            return {"state": "server_lost", "message": message}
+        case ServerBack(outage_ms=outage_ms):
+            return {"state": "server_back", "outage_ms": round(outage_ms)}
+        case Captured() | Ended():
+            return None
