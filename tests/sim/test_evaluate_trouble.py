@@ -18,6 +18,7 @@ from rich.console import Console
 import sim.crew
 from agents.policy import Policy
 from nvila_edge.navigation.actions import Forward
+from nvila_edge.navigation.agent_profiles import MAX_STEPS, Stage, StageSetup
 from nvila_edge.navigation.decision import Decision
 from sim.dataset import build_dataset
 from sim.env import HouseEnv
@@ -26,7 +27,6 @@ from sim.evaluate import EvalOptions, evaluate
 from sim.policies import ForwardPolicy
 from sim.progress import Display
 from sim.results import Record
-from sim.stage import MAX_STEPS, Stage, StageSetup
 from tests.sim.test_evaluate import Silent, children, same
 
 ROOT = Path(__file__).parents[2]
