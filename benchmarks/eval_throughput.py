@@ -59,7 +59,7 @@ def naive_server(recorded: Path, address: str) -> ServerProcess:
 
 def play(out: Path, episodes: list[Episode], serve: Callable[[str], ServerProcess], workers: int) -> dict[str, Any]:
     """Play the episodes; rates as in throughput.json, and `cpu_s` of all processes. Servers and workers are started within the time."""
-    setup = StageSetup(str(DATASET), SPLIT, "engine", 0, False, False, str(out), ())
+    setup = StageSetup(str(DATASET), SPLIT, "engine", 0, "own", False, str(out), ())
     used, started_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     with RunFolder(out, {"benchmark": str(out)}, "") as run:
         with Crew(episodes, setup, serve, run, Quiet()) as crew:

@@ -93,7 +93,7 @@ def test_only_the_first_episodes_are_judged_and_only_by_their_share() -> None:
 
 def test_a_leaking_queue_goes_from_episode_to_episode_of_a_worker(window: Path, data: str, tmp_path: Path) -> None:
     bundle = parrot(window, tmp_path / "bundle", "The next action is move forward 100 cm.")
-    setup = StageSetup(data, "val_unseen", "engine", 0, False, True, str(tmp_path), (), agent="navila-leak")
+    setup = StageSetup(data, "val_unseen", "engine", 0, "own", True, str(tmp_path), (), agent="navila-leak")
     with start_server(bundle) as server, Stage(replace(setup, address=server.address)) as stage:
         stage.agent = replace(stage.agent, max_steps=3)
         played = [stage.play(episode_id, lambda *_: None) for episode_id in ("1", "2")]

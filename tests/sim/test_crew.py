@@ -14,7 +14,7 @@ from sim.episodes import Episode
 from sim.stage import StageSetup
 from sim.workers import WorkerDied
 
-SETUP = StageSetup("", "val_unseen", "engine", 0, False, False, "", ())
+SETUP = StageSetup("", "val_unseen", "engine", 0, "own", False, "", ())
 
 
 class FakeServer:

@@ -18,7 +18,7 @@ from rich.console import Console
 import sim.crew
 from agents.policy import Policy
 from nvila_edge.navigation.actions import Forward
-from nvila_edge.navigation.agent_profiles import MAX_STEPS, Stage, StageSetup
+from nvila_edge.navigation.agent_profiles import MAX_STEPS
 from nvila_edge.navigation.decision import Decision
 from sim.dataset import build_dataset
 from sim.env import HouseEnv
@@ -27,6 +27,7 @@ from sim.evaluate import EvalOptions, evaluate
 from sim.policies import ForwardPolicy
 from sim.progress import Display
 from sim.results import Record
+from sim.stage import Stage, StageSetup
 from tests.sim.test_evaluate import Silent, children, same
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +73,7 @@ def test_a_policy_that_never_stops_ends_at_the_step_limit(undisturbed: EvalOptio
         def _policy(self, episode: Episode, env: HouseEnv) -> Policy:
             return Endless(0)
 
-    setup = StageSetup(undisturbed.dataset, "val_unseen", "forward", 0, False, False, str(tmp_path), ())
+    setup = StageSetup(undisturbed.dataset, "val_unseen", "forward", 0, "own", False, str(tmp_path), ())
     with Tireless(setup) as stage:
         played = stage.play("1", lambda *_: None)
     assert played is not None and played.result["steps"] == MAX_STEPS == 500
