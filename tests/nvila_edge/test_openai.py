@@ -128,7 +128,7 @@ def test_turns_and_a_system_prompt_reach_the_model_in_its_own_template(random_se
     written = "Go on.<|im_end|>\n<|im_start|>assistant\nYes.<|im_end|>\n<|im_start|>user\nWhere?"
     assert text_of(ask(random_server, turns)) == engine.generate(written, max_new_tokens=8)
     with_system = ask(random_server, [{"role": "system", "content": "Walk past the red sofa."}, *turns])
-    prompt = engine.tokenizer.template.text(written, "Walk past the red sofa.")
+    prompt = engine.tokenizer.template.text(written, system="Walk past the red sofa.")
     assert with_system["usage"]["prompt_tokens"] == len(engine.tokenizer.encode(prompt))
     assert prompt.startswith("<|im_start|>system\nWalk past the red sofa.<|im_end|>\n<|im_start|>user\nGo on.<|im_end|>")
 

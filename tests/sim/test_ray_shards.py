@@ -3,6 +3,7 @@ cluster on this machine (slow; needs the extra `ray`)."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from nvila_edge.shipped import BUNDLE
 from sim.crew import EvaluationError
 from sim.dataset import build_dataset
 from sim.evaluate import EvalOptions, evaluate
@@ -83,6 +85,6 @@ def test_a_cluster_gives_the_same_bytes_goes_on_and_names_what_fails(tmp_path: P
         evaluate_on_ray(EvalOptions(**{**vars(ray), "out": tmp_path / "many", "workers": 4096}), "local", Silent())
     broken = tmp_path / "broken"
     broken.mkdir()
-    (broken / "manifest.json").write_text("{}")
+    shutil.copy(BUNDLE / "manifest.json", broken)  # its engines are missing: only a shard finds that out
     with pytest.raises(EvaluationError, match="shard ./2.*give the same command again"):
         evaluate_on_ray(EvalOptions(**{**vars(ray), "out": tmp_path / "bad", "policy": "engine", "bundle": broken}), "local", Silent())
