@@ -21,7 +21,9 @@ def shares_s(timings: Sequence[Record]) -> list[tuple[str, float]]:
     wall = sum(number(timing["wall_s"]) for timing in measured)
     if wall <= 0:
         return []
-    render = sum(number(timing.get("render_s", 0.0)) for timing in measured)
+    render = sum(
+        number(timing.get("spent_s", timing).get("render", timing.get("render_s", 0.0))) for timing in measured
+    )  # folders of old have render_s
     decide = sum(latencies_ms(measured)) / 1000
     return [
         ("Frames (renderer)", render),
