@@ -1,4 +1,4 @@
-"""`python -m sim.go2 --house val_unseen_0003`: a simulated Go2 that answers the SDK of the real one on loopback (agents/robots/go2.py drives it), in the environment of scripts/go2_venv.sh."""
+"""`python -m sim.go2 --house val_unseen_0003`: a simulated Go2 that answers the real one's SDK on loopback; in the environment of scripts/go2_venv.sh."""
 
 from __future__ import annotations
 
