@@ -152,7 +152,7 @@ class Overlapped(Loop):
         return gone_m >= moved_m - 0.8 * self._overlap.max_ahead_m and turned_deg >= angle_deg - 0.8 * self._overlap.max_ahead_deg
 
     def _ask_ahead(self, action: Action, primitive: Primitive) -> Iterator[Event]:
-        self._seen_at, self._asked_s = self._odometry(), time.monotonic()
+        self._seen_at = self._odometry()
         moved_m, turned_deg = self._nominal(primitive)
         side = -1 if primitive == Primitive.RIGHT else 1
         self._policy.executed(action, primitive, Motion(moved_m, side * turned_deg, False))

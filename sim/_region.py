@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 EPS_M = 5e-6  # float32 positions on a polygon's border count as inside
+WHOLE = 1 - 1e-9  # share of a line that ends on a border, after rounding
 STEP_MARGIN_M = 0.001  # Detour's margin around a step's circle (facts 2.7.7)
 LEAST_AREA_M2 = 1e-9
 
@@ -149,7 +150,7 @@ class Region:
     def sees(self, starts: Sequence[int], x0: float, z0: float, x1: float, z1: float, ends: Sequence[int]) -> bool:
         """Whether the line from (x0, z0), in the polygons `starts`, is walkable to (x1, z1) in one of the polygons `ends`."""
         share, last = self.sight(starts, x0, z0, x1, z1, ends)
-        return share >= 1.0 and last in ends
+        return share >= WHOLE and last in ends
 
     def sight(
         self, starts: Sequence[int], x0: float, z0: float, x1: float, z1: float, ends: Sequence[int] | None = None
@@ -183,7 +184,7 @@ class Region:
             seen.add(polygon)
             if leave >= share:
                 share, last = leave, polygon
-                if leave >= 1.0 and (ends is None or polygon in ends):
+                if leave >= WHOLE and (ends is None or polygon in ends):
                     return 1.0, polygon
             stack += [(beyond, leave) for at, tolerance, beyond in ways if beyond not in seen and at <= leave + 2 * tolerance]
         return share, last

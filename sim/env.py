@@ -9,6 +9,7 @@ import numpy as np
 from agents.protocols import Frame, Motion
 from nvila_edge.navigation.actions import FORWARD_STEP_CM, TURN_STEP_DEG, Primitive
 from sim.cameras import LazyFrame
+from sim.footsteps import Footsteps
 from sim.geometry import Pose
 from sim.houses.house import House
 from sim.navmesh import DistanceTo, NavMesh
@@ -39,26 +40,15 @@ def triple(point: np.ndarray) -> tuple[float, float, float]:
     return x, y, z
 
 
-class HouseEnv:
+class HouseEnv(Footsteps):
     """One agent in one house. Several environments may share a renderer: it is told to load the house only when another one is loaded.
 
-    Recorded since `reset`: `positions` (start first), `collided` and `actions`, one entry per executed primitive. turn_deg: of a LEFT or RIGHT.
+    turn_deg: of a LEFT or RIGHT.
     """
 
     def __init__(self, house: House, navmesh: NavMesh, renderer: Renderer, turn_deg: int = TURN_STEP_DEG) -> None:
+        super().__init__()
         self.house, self.navmesh, self._renderer, self._turn_deg = house, navmesh, renderer, turn_deg
-        self._pose: Pose | None = None
-        self._frames = 0
-        self.positions: list[tuple[float, float, float]] = []
-        self.collided: list[bool] = []
-        self.actions: list[Primitive] = []
-
-    @property
-    def pose(self) -> Pose:
-        """Where the agent stands. Raises ValueError before the first `reset`."""
-        if self._pose is None:
-            raise ValueError("the environment has no pose yet: call reset(pose) first")
-        return self._pose
 
     def reset(self, pose: Pose) -> Pose:
         """Put the agent on the navmesh at `pose`, forget the records, and return where it stands now.
@@ -68,10 +58,7 @@ class HouseEnv:
         point = self.navmesh.snap(np.array(pose.position_m))
         if not np.isfinite(point).all():
             raise ValueError(f"nothing walkable near {pose.position_m} in {self.house.name}: choose a start on the navmesh (NavMesh.snap)")
-        self._pose = Pose(triple(point), pose.yaw_rad)
-        self._frames = 0
-        self.positions, self.collided, self.actions = [self._pose.position_m], [], []
-        return self._pose
+        return self._begin(Pose(triple(point), pose.yaw_rad))
 
     def capture(self) -> Frame:
         """The view from the current pose, rendered when it is looked at."""
@@ -86,16 +73,10 @@ class HouseEnv:
     def execute(self, primitive: Primitive | int) -> Motion:
         """Move by the rules of `walk` and record the outcome. Raises ValueError for a number that is no primitive."""
         primitive, before = Primitive(primitive), self.pose
-        self._pose = walk(self.navmesh, before, primitive, self._turn_deg)
-        moved_m = math.dist(before.position_m, self._pose.position_m)
+        after = walk(self.navmesh, before, primitive, self._turn_deg)
+        moved_m = math.dist(before.position_m, after.position_m)
         collided = primitive == Primitive.FORWARD and moved_m**2 + COLLISION_MARGIN_M2 < FORWARD_M**2
-        self.positions.append(self._pose.position_m)
-        self.collided.append(collided)
-        self.actions.append(primitive)
-        return Motion(moved_m, _turned_deg(primitive, self._turn_deg), collided)
-
-    def halt(self) -> None:
-        """Nothing moves between primitives."""
+        return self._went(primitive, after, collided, _turned_deg(primitive, self._turn_deg))
 
     def distances_to(self, goal: np.ndarray) -> DistanceTo:
         """Geodesic distances to `goal` [3] on the house's navmesh."""

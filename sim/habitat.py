@@ -18,6 +18,7 @@ from agents.protocols import Frame, Motion
 from nvila_edge.gpu import gpus
 from nvila_edge.navigation.actions import Primitive
 from sim.env import triple
+from sim.footsteps import Footsteps
 from sim.geometry import Pose, yaw_of
 from sim.task_profiles import TaskProfile
 
@@ -127,25 +128,14 @@ class HabitatDistances:
         return float(self._path.geodesic_distance) if self._pathfinder.find_path(self._path) else math.inf
 
 
-class HabitatEnv:
-    """Habitat's agent in one scene, with HouseEnv's interface and records: positions (start first), collided and actions since `reset`."""
+class HabitatEnv(Footsteps):
+    """Habitat's agent in one scene, with HouseEnv's interface and records."""
 
     def __init__(self, simulator: HabitatSim, scene: Path) -> None:
+        super().__init__()
         self._habitat, self.profile = simulator.habitat, simulator.profile
         self._sim, self.scene = simulator.open(scene), scene
         self._agent = self._sim.get_agent(0)
-        self._pose: Pose | None = None
-        self._frames = 0
-        self.positions: list[tuple[float, float, float]] = []
-        self.collided: list[bool] = []
-        self.actions: list[Primitive] = []
-
-    @property
-    def pose(self) -> Pose:
-        """Where the agent stands. Raises ValueError before the first `reset`."""
-        if self._pose is None:
-            raise ValueError("the environment has no pose yet: call reset(pose) first")
-        return self._pose
 
     def reset(self, pose: Pose) -> Pose:
         """Put the agent at `pose`, forget the records, and return where it stands now.
@@ -155,10 +145,7 @@ class HabitatEnv:
         """
         if not np.isfinite(np.array(self._sim.pathfinder.snap_point(np.array(pose.position_m, dtype=np.float32)))).all():
             raise ValueError(f"nothing walkable near {pose.position_m} in {self.scene}: choose a start on the navmesh")
-        self._pose = self._place(pose)
-        self._frames = 0
-        self.positions, self.collided, self.actions = [self._pose.position_m], [], []
-        return self._pose
+        return self._begin(self._place(pose))
 
     def capture(self) -> Frame:
         """The view from the current pose, rendered now."""
@@ -176,17 +163,10 @@ class HabitatEnv:
 
     def execute(self, primitive: Primitive | int) -> Motion:
         """Let Habitat's agent act, and record the outcome. Raises ValueError for a number that is no primitive."""
-        primitive, before = Primitive(primitive), self.pose
+        primitive, _ = Primitive(primitive), self.pose
         collided = primitive != Primitive.STOP and bool(self._agent.act(_ACTS[primitive]))
-        self._pose = self._read()
-        self.positions.append(self._pose.position_m)
-        self.collided.append(collided)
-        self.actions.append(primitive)
         turned = {Primitive.LEFT: self.profile.turn_deg, Primitive.RIGHT: -self.profile.turn_deg}.get(primitive, 0.0)
-        return Motion(math.dist(before.position_m, self._pose.position_m), turned, collided)
-
-    def halt(self) -> None:
-        """Nothing moves between primitives."""
+        return self._went(primitive, self._read(), collided, turned)
 
     def distances_to(self, goal: np.ndarray) -> HabitatDistances:
         """Geodesic distances to `goal` [3] on Habitat's navmesh."""

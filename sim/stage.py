@@ -26,7 +26,7 @@ from sim.cameras import DarkCamera, TimedCamera
 from sim.decisions import DecisionLog
 from sim.episodes import Choice, Dataset, Episode, load_usable, said_by_hand
 from sim.maps import HouseMap
-from sim.outcome import Distances, EpisodeError, EpisodeRecord, LeftOut, episode_result
+from sim.outcome import EpisodeError, EpisodeRecord, LeftOut, episode_result
 from sim.policies import ForwardPolicy, OraclePolicy, RandomPolicy, TimedPolicy
 from sim.results import MAPS, VIDEOS, Record, video_name
 from sim.stopwatch import Stopwatch
@@ -161,8 +161,7 @@ class Stage:
         try:
             world = self._worlds[episode.scene_id]
             start = world.env.reset(episode.start)
-            distances = world.env.distances_to(np.array(episode.goal))
-            instruction = self._instruction(episode, distances) if self.setup.instructions == "swapped" else episode.instruction
+            instruction = self._of_another(episode, world) if self.setup.instructions == "swapped" else episode.instruction
             checked_instruction(instruction)  # asked as it is written: tidying is the agent's
         except ValueError as error:
             raise LeftOut(str(error)) from error
@@ -220,12 +219,13 @@ class Stage:
                 case _:
                     pass
 
-    def _instruction(self, episode: Episode, distances: Distances) -> str:
-        """Of another episode of the house whose goal is 5 m away or more; drawn from the seed and the id alone. Raises LeftOut without one."""
+    def _of_another(self, episode: Episode, world: World) -> str:
+        """The instruction of another episode of the house whose goal is 5 m away or more; drawn from the seed and the id alone. Raises LeftOut without one."""
         others = [
             other for other in self.dataset.episodes
             if other.scene_id == episode.scene_id and other.episode_id != episode.episode_id and other.instruction != episode.instruction
         ]  # fmt: skip
+        distances = world.env.distances_to(np.array(episode.goal))
         fitting = [other for other in others if SWAP_M <= distances.distance(np.array(other.goal)) < math.inf]
         if not fitting:
             raise LeftOut(f"no other instruction fits: no other goal in its house is {SWAP_M:g} m or more away")

@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from agents.protocols import RobotError
-from agents.robots.velocity import Odometry
+from agents.protocols import Odometry, RobotError
 
 STATE_TOPIC = "rt/sportmodestate"
 STATE_AGE_S = 0.3  # an older state is none

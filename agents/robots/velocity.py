@@ -6,35 +6,9 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
 
-from agents.protocols import Motion, RobotError
+from agents.protocols import Motion, Odometry, RobotError, VelocityRobot
 from nvila_edge.navigation.actions import FORWARD_STEP_CM, TURN_STEP_DEG, Primitive
-
-
-class Odometry(NamedTuple):
-    """A pose in the odometry frame: x ahead and y left of where it began, yaw counter-clockwise; `stamp_s` on the local monotonic clock."""
-
-    x_m: float
-    y_m: float
-    yaw_rad: float
-    stamp_s: float
-
-
-class VelocityRobot(Protocol):
-    """A base that turns on the spot and drives ahead."""
-
-    def command(self, linear_mps: float, angular_rps: float) -> None:
-        """Wanted velocity, renewed at least every 0.1 s; left positive. Raises RobotError when it may not be given."""
-        ...
-
-    def odometry(self) -> Odometry:
-        """The newest pose. Raises RobotError when there is none, or an old one only."""
-        ...
-
-    def halt(self) -> None:
-        """Zero velocity, now. Never raises."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from agents.robots.velocity import Odometry
+from agents.protocols import Odometry
 from sim.geometry import Pose
 from sim.go2.dog import TICK_S, Dog
 

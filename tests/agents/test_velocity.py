@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from agents.protocols import RobotError
+from agents.protocols import Odometry, RobotError
 from agents.robots.go2 import Go2
-from agents.robots.velocity import DriveLimits, Odometry, OdometryRobot
+from agents.robots.velocity import DriveLimits, OdometryRobot
 from nvila_edge.navigation.actions import Primitive
 
 

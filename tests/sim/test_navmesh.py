@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sim._contours import Contour
@@ -101,6 +101,8 @@ def test_paths_stay_on_the_mesh_and_obey_the_triangle_inequality(seed: int) -> N
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**31), st.booleans())
+@example(11859, False)  # ends on a border, where rounding once lost the sight of it
+@example(1855, False)  # the same, in another polygon
 def test_steps_end_on_the_mesh_near_the_start_and_never_beyond_a_wall(seed: int, sliding: bool) -> None:
     mesh, rng = toy(), np.random.default_rng(seed)
     start, angle = mesh.random_point(rng), rng.uniform(-math.pi, math.pi)

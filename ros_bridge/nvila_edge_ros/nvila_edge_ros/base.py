@@ -7,8 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from agents.protocols import RobotError
-from agents.robots.velocity import Odometry
+from agents.protocols import Odometry, RobotError
 from nvila_edge_ros.corridor import Corridor
 from nvila_edge_ros.settings import Settings
 
@@ -17,7 +16,7 @@ _JUMP_M = 0.3
 
 
 class TopicBase:
-    """A VelocityRobot (agents/robots/velocity.py). publish(linear_mps, angular_rps) sends one command and may be called from any thread.
+    """A VelocityRobot (agents/protocols.py). publish(linear_mps, angular_rps) sends one command and may be called from any thread.
 
     While blocked (cancelled, e-stop, a fault) only zeros pass. A thread of its own sends zero when commands are not renewed in time.
     """
