@@ -11,7 +11,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,21 +23,25 @@ from nvila_edge.progress import Estimate
 from nvila_edge.training.builtin import new_model
 from nvila_edge.training.episode_store import load_shard
 from nvila_edge.training.grounding import GroundingData
+from nvila_edge.training.learner import Learner
 from nvila_edge.training.recipe import VALIDATION_HOUSES, Recipe, bind_folder
-from nvila_edge.training.stream import Episode, StreamLayout, stream_loss
+from nvila_edge.training.states import save_state
+from nvila_edge.training.stream import Episode, StreamLayout
 from nvila_edge.training.tokenizer import save_tokenizer, train_tokenizer
 from nvila_edge.training.vision_pretrain import DenseHeads, FrameSet, dense_accuracy, pretrain
 from sim.collect import load_frames
+from sim.curriculum import Curriculum
 from sim.episodes import load_split
-from sim.grounding import ground_model, questions, save_state
+from sim.grounding import ground_model, questions
 from sim.houses.categories import CATEGORIES, COLOURS, ROOM_KINDS, SURFACES
 from sim.labels import Seen
+from sim.lesson import RolloutSettings
 from sim.questions import NOWHERE
 from sim.results import write_atomic
-from sim.training_pool import PrepareTask, RollTask, TrainingPool
+from sim.training_pool import ERRANDS, ROUTES, PrepareTask, RollResult, RollTask, TrainingPool
 
 Say = Callable[[str], None]
-SAID_EVERY = 100  # steps
+SAID_EVERY, SAVED_EVERY = 100, 500  # steps
 
 
 class DaggerRun:
@@ -73,7 +77,7 @@ class DaggerRun:
         recipe, size = self.recipe, self.recipe.model
         tasks = [
             PrepareTask(
-                name, str(self.out / "data"), recipe.vision.frames_per_house, recipe.episodes_per_house, size.image,
+                name, str(self.out / "data"), recipe.vision.frames_per_house, recipe.episodes_per_house, recipe.errands_per_house, size.image,
                 size.image // size.patch, recipe.seed,
             )
             for name in self.names
@@ -84,7 +88,7 @@ class DaggerRun:
                 elapsed_s = time.monotonic() - started_s
                 self.say(f"houses: {done}/{len(tasks)} prepared ({name}), {elapsed_s / done * (len(tasks) - done):.0f} s to go")
         if not (self.out / "tokenizer" / "tokenizer.json").exists():
-            texts = [e.instruction.lower() for name in self.names for e in load_split(self.out / "data" / "episodes", name).episodes]
+            texts = [e.instruction.lower() for name in self.names for e in load_split(self.out / "data" / ROUTES, name).episodes]
             words = " ".join((*CATEGORIES, *COLOURS, *ROOM_KINDS, NOWHERE, "where is which side do you see left middle right"))
             save_tokenizer(train_tokenizer([*texts, *[words] * 50], recipe.vocabulary), self.out / "tokenizer")
 
@@ -136,27 +140,18 @@ class DaggerRun:
         stage = self.recipe.dagger
         for parameter in model.vision_tower.parameters():
             parameter.requires_grad_(False)
-        trained = [*model.mm_projector.parameters(), *model.llm.parameters()]
         assert model.tokenizer is not None
         self.layout = StreamLayout(model.tokenizer, self.tokens_per_frame(model))
-        frames, seen = self.frames(self.train_names)
-        data = questions(self.out, model, frames, seen)
+        data = questions(self.out, model, *self.frames(self.train_names))
         ground_model(self.out, self.recipe, model, self.layout, data, self.say)
-        optimizer = torch.optim.AdamW(trained, lr=stage.learning_rate, weight_decay=0.0, betas=(0.9, 0.95))  # 0.999 had loss spikes
-        state_file, first = self.out / "dagger.pt", 0
-        if state_file.exists():
-            state = torch.load(state_file, weights_only=True, map_location=self.device)
-            model.load_state_dict(state["model"])
-            optimizer.load_state_dict(state["optimizer"])
-            first = state["round"]
+        learner = Learner(model, self.recipe.model.hidden, self.out / "dagger.pt")
         model.save_pretrained(self.out / "state")
-        for number in range(first, stage.rounds + 1):
+        for number in range(learner.round, stage.rounds + 1):
             started_s = time.monotonic()
             summary = self.roll(number)
             rolled_s = time.monotonic() - started_s
-            pools = [[e for shard in shards(self.out / "rounds", n) for e in load_shard(shard)] for n in range(number + 1)]
-            loss = self.train_round(model, optimizer, number, pools, data)
-            save_state(state_file, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "round": number + 1})
+            loss = self.train_round(learner, number, data)
+            learner.save(number + 1)
             model.save_pretrained(self.out / "state")
             entry = {"round": number, "loss": loss, "roll_s": rolled_s, "train_s": time.monotonic() - started_s - rolled_s, **summary}
             if number % stage.validate_every == 0 or number == stage.rounds:
@@ -181,99 +176,85 @@ class DaggerRun:
         size = model.vision_tower.image_size
         return model.encode_frames([np.zeros((size, size, 3), np.uint8)]).shape[1]
 
-    def _task(self, houses: list[str], first: int, last: int, folder: str, expert_share: float, temperature: float, seed: int) -> RollTask:
-        stage = self.recipe.dagger
+    def _task(self, kind: str, houses: list[str], first: int, last: int, folder: str, settings: RolloutSettings, seed: int) -> RollTask:
+        episodes, state = str(self.out / "data" / kind), str(self.out / "state")
         return RollTask(
-            tuple(houses), str(self.out / "data"), first, last, str(self.out / "state"), folder, expert_share, temperature,
-            stage.max_decisions, stage.stop_radius_m, seed, self.layout.tokens_per_frame, self.layout.window,
-        )  # fmt: skip
+            tuple(houses), episodes, first, last, state, folder, settings, seed, self.layout.tokens_per_frame, self.layout.window
+        )
+
+    def _settings(self, expert_share: float, temperature: float) -> RolloutSettings:
+        stage = self.recipe.dagger
+        return RolloutSettings(expert_share, temperature, stage.max_decisions, stage.stop_radius_m)
 
     def roll(self, number: int) -> dict[str, float]:
-        """Records round `number` (unless it is there) and says how the model did."""
+        """Records round `number` (unless it is there), routes and errands, and says how the model did."""
         stage, recipe, done = self.recipe.dagger, self.recipe, self.out / "rounds" / f"{number:03d}.json"
         if done.exists():
             return json.loads(done.read_bytes())
-        rng = np.random.default_rng([recipe.seed, number, 1])
-        houses = sorted(rng.choice(self.train_names, min(stage.houses_per_round, len(self.train_names)), replace=False).tolist())
-        count, first = stage.episodes_per_house, int(rng.integers(0, max(1, recipe.episodes_per_house - stage.episodes_per_house + 1)))
-        if number == 0:
-            houses, first, count = self.train_names, 0, stage.cloning_episodes_per_house
         for leftover in (self.out / "rounds").glob(f"{number:03d}-*"):
             shutil.rmtree(leftover)
-        share = 1.0 if number == 0 else stage.expert_share
-        task = self._task(
-            houses, first, first + count, str(self.out / "rounds" / f"{number:03d}"), share, stage.temperature, recipe.seed + number
-        )
-        results = self.pool.roll(task)
-        episodes = sum(result.episodes for result in results)
-        actions = np.sum([result.expert_actions for result in results], 0)
-        summary = {
-            "episodes": episodes, "decisions": sum(r.decisions for r in results),
-            "SR": 100 * sum(r.successes for r in results) / episodes, "OS": 100 * sum(r.oracle_successes for r in results) / episodes,
-            "actions": actions.tolist(),
-        }  # fmt: skip
+        rng = np.random.default_rng([recipe.seed, number, 1])
+        houses = sorted(rng.choice(self.train_names, min(stage.houses_per_round, len(self.train_names)), replace=False).tolist())
+        settings = self._settings(stage.expert_share if number else 1.0, stage.temperature)
+        summary: dict[str, float] = {}
+        for kind, there in ((ROUTES, recipe.episodes_per_house), (ERRANDS, recipe.errands_per_house)):
+            first, count = int(rng.integers(0, max(1, there - stage.episodes_per_house + 1))), stage.episodes_per_house
+            if number == 0:
+                houses, first, count = self.train_names, 0, stage.cloning_episodes_per_house if kind == ROUTES else there
+            folder = str(self.out / "rounds" / f"{number:03d}-{kind}")
+            results = self.pool.roll(self._task(kind, houses, first, first + count, folder, settings, recipe.seed + number))
+            summary |= {f"{kind}_{name}": value for name, value in _told(results).items()}
         write_atomic(done, json.dumps(summary).encode())
         return summary
 
     def validate(self) -> dict[str, float]:
         """Greedy closed loop in held-out houses of the training family (model selection never looks at val_unseen)."""
         per_house = -(-self.recipe.dagger.validation_episodes // len(self.validation_names))
-        results = self.pool.roll(self._task(self.validation_names, 0, per_house, "", 0.0, 0.0, 0))
-        episodes = sum(result.episodes for result in results)
-        return {
-            "validation_SR": 100 * sum(r.successes for r in results) / episodes,
-            "validation_OS": 100 * sum(r.oracle_successes for r in results) / episodes,
+        told = {
+            kind: _told(self.pool.roll(self._task(kind, self.validation_names, 0, per_house, "", self._settings(0.0, 0.0), 0)))
+            for kind in (ROUTES, ERRANDS)
         }
+        return {f"validation_{kind}_{name}": told[kind][name] for kind in told for name in ("SR", "OS")}
 
-    def train_round(
-        self, model: NVILA, optimizer: torch.optim.Optimizer, number: int, pools: list[list[Episode]],
-        data: GroundingData,
-    ) -> float:  # fmt: skip
+    def train_round(self, learner: Learner, number: int, data: GroundingData) -> float:
         """One round's steps; returns the mean loss. Cosine over the whole run, 3 % warm-up."""
         stage, losses, estimate = self.recipe.dagger, [], Estimate()
         ends = [stage.cloning_steps + done * stage.steps_per_round for done in range(stage.rounds + 1)]
-        total, model_parameters = ends[-1], [p for p in model.parameters() if p.requires_grad]
-        everything = [episode for pool in pools for episode in pool]
-        recent = [episode for pool in pools[-3:] for episode in pool]
-        for step in range(ends[number - 1] if number else 0, ends[number]):
+        routes, errands = (
+            [[e for shard in shards(self.out / "rounds", n, kind) for e in load_shard(shard)] for n in range(number + 1)]
+            for kind in (ROUTES, ERRANDS)
+        )
+        curriculum = Curriculum(stage, routes, errands)
+        for step in range(max(learner.step, ends[number - 1] if number else 0), ends[number]):
             rng = np.random.default_rng([self.recipe.seed, step, 2])
-            warm = min(1.0, (step + 1) / (0.03 * total))
-            for group in optimizer.param_groups:
-                group["lr"] = stage.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * step / total))
-            with torch.autocast(self.device.type, torch.bfloat16):
-                loss = stream_loss(model, self.layout.collate(self._batch(everything, recent, rng)).to(self.device))
-                if stage.question_share > 0:
-                    loss = loss + 0.5 * stream_loss(model, self.layout.collate(self._question_batch(data, rng)).to(self.device))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model_parameters, 1.0)
-            optimizer.step()
-            losses.append(float(loss.detach()))
-            if not np.isfinite(losses[-1]):
-                raise FloatingPointError(f"the loss became {losses[-1]} at step {step}; state/ holds the last good round")
+            warm = min(1.0, (step + 1) / (0.03 * ends[-1]))
+            rate = stage.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * step / ends[-1]))
+            asked = self.layout.collate(self._question_batch(data, rng)) if stage.question_share > 0 else None
+            losses.append(learner.learn(self.layout.collate(curriculum.batch(step, rng)), asked, rate))
             if len(losses) % SAID_EVERY == 0:
                 self.say(estimate.line(f"steps of round {number}", step + 1, ends[number]) + f", loss {np.mean(losses[-SAID_EVERY:]):.3f}")
-        return float(np.mean(losses))
-
-    def _batch(self, everything: list[Episode], recent: list[Episode], rng: np.random.Generator) -> list[Episode]:
-        """Episodes of similar length: a random length is drawn through a random episode, its neighbours fill the batch."""
-        stage = self.recipe.dagger
-        candidates = [
-            source[rng.integers(len(source))]
-            for source in (recent if rng.random() < stage.recent_share else everything for _ in range(4 * stage.batch_size))
-        ]
-        candidates.sort(key=lambda episode: len(episode.expert))
-        start = int(rng.integers(0, len(candidates) - stage.batch_size + 1))
-        return candidates[start : start + stage.batch_size]
+            if len(losses) % SAVED_EVERY == 0:
+                learner.save(number)
+        return float(np.mean(losses)) if losses else math.nan
 
     def _question_batch(self, data: GroundingData, rng: np.random.Generator) -> list[Episode]:
         rows = rng.integers(0, len(data.features), int(self.recipe.dagger.question_share * 4 * self.recipe.dagger.batch_size))
         return [data.question(int(row), rng) for row in rows]
 
 
-def shards(rounds: Path, number: int) -> list[Path]:
+def shards(rounds: Path, number: int, kind: str) -> list[Path]:
     """The complete shards of a round, one of each worker that had houses."""
-    return sorted(rounds.glob(f"{number:03d}-*[0-9]"))
+    return sorted(rounds.glob(f"{number:03d}-{kind}-*[0-9]"))
+
+
+def _told(results: Sequence[RollResult]) -> dict[str, float]:
+    """A summary of a roll-out: counts, success rates in percent, and what the expert wanted."""
+    episodes = sum(result.episodes for result in results)
+    return {
+        "episodes": episodes, "decisions": sum(r.decisions for r in results),
+        "SR": 100 * sum(r.successes for r in results) / episodes, "OS": 100 * sum(r.oracle_successes for r in results) / episodes,
+        "actions": np.sum([result.expert_actions for result in results], 0).tolist(),
+    }  # fmt: skip
 
 
 def _numbers(values: Mapping[str, object]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -24,18 +24,31 @@ from sim.instructions.route import resample, trace
 from sim.instructions.wording import WORDINGS, Wording, vocabulary, wording_for, words_in
 from sim.navmesh import NavMesh
 
-LENGTH_M = (5.0, 15.0)  # geodesic length of an episode
-_LIKELY_M = (5.5, 12.5)  # lengths are drawn from here, so that the median stays above 8 m
 _GOAL_GAP_M = (0.5, 1.1)  # from the thing's footprint
 _STARTS = 32
 _FLAT_M = 0.1  # rugs are walked over
 _INSIDE_M = 0.15  # within a footprint's box by more than round and slanted pieces leave free
-_FEW_DOORS_SHARE = 0.5  # of the drawn routes with fewer than two doorways, how many are kept
 _TOKENS = 80  # instructions have at most 60 words
 _TRIES = 400  # per episode wanted; about one in three draws becomes an episode
 
 
-def sample_episode(house: House, navmesh: NavMesh, rng: np.random.Generator, wording: Wording) -> Episode | None:
+@dataclass(frozen=True)
+class Draw:
+    """What episodes are like: geodesic length_m from likely_m (within length_m), fewest words, whether the goal may lie in the start's room,
+    and of the drawn routes with fewer than two doorways, how many are kept."""
+
+    length_m: tuple[float, float]
+    likely_m: tuple[float, float]
+    least_words: int
+    same_room: bool
+    few_doors_share: float
+
+
+VLN_CE = Draw((5.0, 15.0), (5.5, 12.5), 12, same_room=False, few_doors_share=0.5)  # the median stays above 8 m
+SHORT = Draw((0.5, 7.0), (1.0, 6.0), 3, same_room=True, few_doors_share=1.0)  # short, so that nearly every decision depends on the words
+
+
+def sample_episode(house: House, navmesh: NavMesh, rng: np.random.Generator, wording: Wording, draw: Draw = VLN_CE) -> Episode | None:
     """One draw: an episode with a true and sufficient instruction, or None when the draw is no good (draw again).
 
     The ids are empty strings; `house_episodes` and `build_dataset` number them.
@@ -44,14 +57,14 @@ def sample_episode(house: House, navmesh: NavMesh, rng: np.random.Generator, wor
     goal = _draw_goal(layout, navmesh, rng)
     if goal is None:
         return None
-    start = _draw_start(layout, navmesh, goal, rng)
+    start = _draw_start(layout, navmesh, goal, rng, draw)
     if start is None:
         return None
     path = navmesh.distances_to(goal).path(np.array(start.position_m))
     visits = trace(layout, path, start) if len(path) > 1 else None
-    if visits is None or (len(visits) < 3 and rng.random() >= _FEW_DOORS_SHARE) or _climbs(layout, navmesh, path):
+    if visits is None or (len(visits) < 3 and rng.random() >= draw.few_doors_share) or _climbs(layout, navmesh, path):
         return None
-    instruction = describe(layout, navmesh, path, start, rng, wording)
+    instruction = describe(layout, navmesh, path, start, rng, wording, draw.least_words)
     if instruction is None:
         return None
     length = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
@@ -61,7 +74,7 @@ def sample_episode(house: House, navmesh: NavMesh, rng: np.random.Generator, wor
     )  # fmt: skip
 
 
-def house_episodes(house: House, navmesh: NavMesh, count: int, seed: int, split: str = "train") -> tuple[Episode, ...]:
+def house_episodes(house: House, navmesh: NavMesh, count: int, seed: int, split: str = "train", draw: Draw = VLN_CE) -> tuple[Episode, ...]:
     """`count` episodes of a house, numbered from 0; the same arguments give the same episodes.
 
     Raises RuntimeError when the house doesn't yield that many.
@@ -72,7 +85,7 @@ def house_episodes(house: House, navmesh: NavMesh, count: int, seed: int, split:
     for _ in range(_TRIES * count):
         if len(episodes) == count:
             break
-        episode = sample_episode(house, navmesh, rng, wording)
+        episode = sample_episode(house, navmesh, rng, wording, draw)
         if episode is not None:
             number = str(len(episodes))
             episodes.append(replace(episode, episode_id=number, trajectory_id=number))
@@ -150,17 +163,17 @@ def _draw_goal(layout: Layout, navmesh: NavMesh, rng: np.random.Generator) -> np
     return point if navmesh.is_navigable(point) else None
 
 
-def _draw_start(layout: Layout, navmesh: NavMesh, goal: np.ndarray, rng: np.random.Generator) -> Pose | None:
-    """A start whose way to the goal has about a drawn length, mostly in another room; the yaw is a multiple of 15 degrees."""
+def _draw_start(layout: Layout, navmesh: NavMesh, goal: np.ndarray, rng: np.random.Generator, draw: Draw) -> Pose | None:
+    """A start whose way to the goal has about a drawn length; the yaw is a multiple of 15 degrees."""
     distances = navmesh.distances_to(goal)
-    wanted = rng.uniform(*_LIKELY_M)
+    wanted = rng.uniform(*draw.likely_m)
     goal_room = layout.house.room_at(float(goal[0]), float(goal[2]))
     best, best_error = None, math.inf
     for _ in range(_STARTS):
         point = np.array(_point(navmesh.random_point(rng)))
         length = distances.distance(point)
         room = layout.house.room_at(float(point[0]), float(point[2]))
-        if not LENGTH_M[0] <= length <= LENGTH_M[1] or room is None or room is goal_room:
+        if not draw.length_m[0] <= length <= draw.length_m[1] or room is None or (room is goal_room and not draw.same_room):
             continue
         if abs(length - wanted) < best_error:
             best, best_error = point, abs(length - wanted)

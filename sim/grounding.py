@@ -13,6 +13,7 @@ from nvila_edge.model.nvila import NVILA
 from nvila_edge.model.projector import SpaceToChannel
 from nvila_edge.training.grounding import GroundingData, WordAlignment, ground, presence
 from nvila_edge.training.recipe import Recipe
+from nvila_edge.training.states import save_state
 from nvila_edge.training.stream import StreamLayout
 from nvila_edge.training.vision_pretrain import FrameSet, as_pixels
 from sim.houses.categories import CATEGORIES
@@ -65,10 +66,3 @@ def ground_model(out: Path, recipe: Recipe, model: NVILA, layout: StreamLayout, 
     for step in ground(model, layout, alignment, data, stage, recipe.seed, optimizer, first, report):
         parts = {"model": model.state_dict(), "alignment": alignment.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
         save_state(state_file, parts)
-
-
-def save_state(path: Path, state: dict[str, object]) -> None:
-    """Whole or not at all."""
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.rename(path)

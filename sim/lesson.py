@@ -1,10 +1,22 @@
-"""When a roll-out that an expert corrects should end, and what the expert must know of the last action."""
+"""How roll-outs that an expert corrects are run, when they should end, and what the expert must know of the last action."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from nvila_edge.navigation.actions import Action, Turn
 
 STRAYED_M = 4.0  # a lesson ends so much farther from the goal than it had come: the way back from there is in no instruction, and learning it teaches turning
+
+
+@dataclass(frozen=True)
+class RolloutSettings:
+    """expert_share: chance that the expert's action is executed; temperature 0 is greedy; stop_radius_m: the expert says stop within it."""
+
+    expert_share: float
+    temperature: float
+    max_decisions: int
+    stop_radius_m: float
 
 
 class Lesson:

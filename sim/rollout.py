@@ -21,7 +21,9 @@ from sim.episodes import Episode
 from sim.expert import Expert
 from sim.houses.house import House
 from sim.houses.repaint import repainted
-from sim.lesson import Lesson, turning
+from sim.instructions.layout import Layout
+from sim.instructions.parts import Parts
+from sim.lesson import Lesson, RolloutSettings, turning
 from sim.metrics import SUCCESS_M
 from sim.navmesh import NavMesh
 from sim.renderer import Renderer
@@ -29,28 +31,24 @@ from sim.renderer import Renderer
 STOP = ACTIONS.index(Stop())
 
 
-@dataclass(frozen=True)
-class RolloutSettings:
-    """expert_share: chance that the expert's action is executed; temperature 0 is greedy; stop_radius_m: the expert says stop within it."""
-
-    expert_share: float
-    temperature: float
-    max_decisions: int
-    stop_radius_m: float
-
-
 @dataclass
 class _Run:
     episode: Episode
     env: HouseEnv
     expert: Expert
+    text: Parts
     features: list[np.ndarray] = field(default_factory=list)
     expert_actions: list[int] = field(default_factory=list)
     executed: list[int] = field(default_factory=list)
+    parts: list[int] = field(default_factory=list)
     lesson: Lesson = field(default_factory=Lesson)
     blocked: bool = False
     success: bool = False
     oracle_success: bool = False
+
+    def recording(self) -> Recording:
+        expert, executed, part = (np.array(values) for values in (self.expert_actions, self.executed, self.parts))
+        return Recording(self.episode.instruction, np.stack(self.features), expert, executed, spans=self.text.spans, part=part)
 
 
 @dataclass(frozen=True)
@@ -73,30 +71,29 @@ class Roller:
     def run(self, house: House, navmesh: NavMesh, episodes: Sequence[Episode], rng: np.random.Generator) -> list[Outcome]:
         """All episodes of one house. With temperature 0 and no expert share this is an evaluation: a stop ends the episode."""
         self.renderer.load(repainted(house, rng) if self.learning else house)
-        runs = [self._start(house, navmesh, episode) for episode in episodes]
-        policy = StreamPolicy(self.model, self.layout, [run.episode.instruction for run in runs])
+        layout = Layout(house)
+        runs = [self._start(house, navmesh, layout, episode) for episode in episodes]
+        policy = None
+        if self.settings.expert_share < 1:
+            policy = StreamPolicy(self.model, self.layout, [run.episode.instruction for run in runs])
         active = list(runs)
         for _ in range(self.settings.max_decisions):
-            probabilities = policy.probabilities(self._see(active))
+            seen = self._see(active)
+            probabilities = policy.probabilities(seen) if policy else np.full((len(active), len(ACTIONS)), 1 / len(ACTIONS))
             going = [row for row, run in enumerate(active) if self._decide(run, probabilities[row], rng)]
             active = [active[row] for row in going]
             if not active:
                 break
-            policy.keep(going)
-            policy.tell([run.executed[-1] for run in active])
-        return [
-            Outcome(
-                Recording(run.episode.instruction, np.stack(run.features), np.array(run.expert_actions), np.array(run.executed)),
-                run.success,
-                run.oracle_success,
-            )
-            for run in runs
-        ]
+            if policy:
+                policy.keep(going)
+                policy.tell([run.executed[-1] for run in active])
+        return [Outcome(run.recording(), run.success, run.oracle_success) for run in runs]
 
-    def _start(self, house: House, navmesh: NavMesh, episode: Episode) -> _Run:
+    def _start(self, house: House, navmesh: NavMesh, layout: Layout, episode: Episode) -> _Run:
         env = HouseEnv(house, navmesh, self.renderer)
-        env.reset(episode.start)
-        return _Run(episode, env, Expert(navmesh, np.asarray(episode.goal), goal_radius_m=self.settings.stop_radius_m))
+        start, goal = env.reset(episode.start), np.asarray(episode.goal)
+        text = Parts(layout, navmesh.distances_to(goal), start, episode.instruction)
+        return _Run(episode, env, Expert(navmesh, goal, goal_radius_m=self.settings.stop_radius_m), text)
 
     def _see(self, runs: Sequence[_Run]) -> torch.Tensor:
         """Tower output [B, P, C], float32; float16 copies go into the recordings, and the policy sees the same rounding."""
@@ -113,6 +110,7 @@ class Roller:
         """Chooses, records and executes; False when the episode is over."""
         wanted = ACTIONS.index(run.expert.action(run.env.pose, turning(ACTIONS[run.executed[-1]] if run.executed else None)))
         distance = run.expert.distance_m(run.env.pose)
+        run.parts.append(run.text.at(run.env.pose))
         run.oracle_success |= distance < SUCCESS_M
         run.lesson.decided(distance)
         probabilities = steadied(probabilities, run.executed, run.blocked)

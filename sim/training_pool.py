@@ -17,22 +17,25 @@ import numpy as np
 
 from sim.houses.library import HouseLibrary
 from sim.learning.recording import RecordTask, record_house
+from sim.lesson import RolloutSettings
 from sim.renderer import Renderer
 from sim.workers import Worker, answers
 
 EPISODE_S = 300.0  # 500 steps behind a slow server
 HOUSE_S = 900.0  # a house takes seconds to prepare or to roll out; a worker that needs this long for one hangs
+ROUTES, ERRANDS = "episodes", "errands"  # kinds of episodes, and their folders
 _AHEAD = 16  # tasks that a worker is sent before it has answered: they fit into the pipe
 
 
 @dataclass(frozen=True)
 class PrepareTask:
-    """Frames and episodes of one house go to `folder`."""
+    """Frames, episodes and errands of one house go to `folder`."""
 
     house: str
     folder: str
     frames: int
     episodes: int
+    errands: int
     image: int
     grid: int
     seed: int
@@ -40,18 +43,15 @@ class PrepareTask:
 
 @dataclass(frozen=True)
 class RollTask:
-    """Roll out `checkpoint` on episodes [first, last) of each house; recordings go to the shard `folder` ("" keeps none)."""
+    """Roll out `checkpoint` on episodes [first, last) of each house in the folder `episodes`; recordings go to the shard `folder` ("" keeps none)."""
 
     houses: Sequence[str]
-    data: str
+    episodes: str
     first: int
     last: int
     checkpoint: str
     folder: str
-    expert_share: float
-    temperature: float
-    max_decisions: int
-    stop_radius_m: float
+    settings: RolloutSettings
     seed: int
     tokens_per_frame: int
     window: int
@@ -126,7 +126,7 @@ def main() -> int:
                     house, navmesh = _library()[recording.house]
                     answer(house=record_house(recording, house, navmesh, _renderer()))
                 case _:
-                    answer(**asdict(roll_houses(RollTask(**task))))
+                    answer(**asdict(roll_houses(RollTask(**task | {"settings": RolloutSettings(**task["settings"])}))))
     return 0
 
 
@@ -142,21 +142,19 @@ def _renderer() -> Renderer:
 
 
 def prepare_house(task: PrepareTask) -> str:
-    """Writes frames/HOUSE and episodes/HOUSE.json.gz (a split of its own) unless they are there; returns the house's name."""
+    """Writes frames/HOUSE, and episodes/HOUSE.json.gz and errands/HOUSE.json.gz (a split each), unless they are there; returns the house's name."""
     from sim.collect import collect_frames, save_frames
-    from sim.dataset import house_episodes
+    from sim.dataset import SHORT, VLN_CE, house_episodes
     from sim.episodes import Dataset, save_split, split_file
 
-    frames_folder, episodes_folder = Path(task.folder) / "frames" / task.house, Path(task.folder) / "episodes"
-    have_episodes, have_frames = split_file(episodes_folder, task.house).exists(), frames_folder.exists() or not task.frames
-    if have_episodes and have_frames:
-        return task.house
-    house, navmesh = _library()[task.house]
-    if not have_episodes:
-        save_split(episodes_folder, Dataset(task.house, house_episodes(house, navmesh, task.episodes, task.seed)), nested=False)
-    if not have_frames:
-        frames, seen = collect_frames(house, navmesh, _renderer(), task.frames, task.image, task.grid, task.seed)
-        save_frames(frames_folder, frames, seen)
+    folder = Path(task.folder)
+    for kind, count, draw in ((ROUTES, task.episodes, VLN_CE), (ERRANDS, task.errands, SHORT)):
+        if not split_file(folder / kind, task.house).exists():
+            episodes = house_episodes(*_library()[task.house], count, task.seed, draw=draw)
+            save_split(folder / kind, Dataset(task.house, episodes), nested=False)
+    if task.frames and not (folder / "frames" / task.house).exists():
+        frames, seen = collect_frames(*_library()[task.house], _renderer(), task.frames, task.image, task.grid, task.seed)
+        save_frames(folder / "frames" / task.house, frames, seen)
     return task.house
 
 
@@ -169,18 +167,17 @@ def roll_houses(task: RollTask) -> RollResult:
     from nvila_edge.training.episode_store import save_shard
     from nvila_edge.training.stream import StreamLayout
     from sim.episodes import load_split
-    from sim.rollout import Roller, RolloutSettings
+    from sim.rollout import Roller
 
     torch.set_num_threads(1)
     model = NVILA.from_pretrained(task.checkpoint)
     assert model.tokenizer is not None
     layout = StreamLayout(model.tokenizer, task.tokens_per_frame, task.window)
-    settings = RolloutSettings(task.expert_share, task.temperature, task.max_decisions, task.stop_radius_m)
-    roller = Roller(model, layout, settings, _renderer())
+    roller = Roller(model, layout, task.settings, _renderer())
     outcomes = []
     for name in task.houses:
         house, navmesh = _library()[name]
-        episodes = load_split(Path(task.data) / "episodes", name).episodes[task.first : task.last]
+        episodes = load_split(Path(task.episodes), name).episodes[task.first : task.last]
         if episodes:
             outcomes += roller.run(house, navmesh, episodes, np.random.default_rng([task.seed, *name.encode()]))
     if task.folder:

@@ -12,11 +12,16 @@ from nvila_edge.model.language import LanguageModel
 
 
 def decoder(
-    llm: LanguageModel, embeds_BTH: Tensor, positions_BT: Tensor, mask: Tensor, past: list[tuple[Tensor, Tensor]] | None = None
+    llm: LanguageModel,
+    embeds_BTH: Tensor,
+    positions_BT: Tensor,
+    mask: Tensor,
+    past: list[tuple[Tensor, Tensor]] | None = None,
+    layers: list[Tensor] | None = None,
 ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
     """Qwen2's layers with an explicit mask [B, 1, T, past + T]; returns normed hidden states [B, T, H] and keys/values of the T positions per layer.
 
-    Keys and values are [B, kv heads, T, D]. Equal to transformers' forward.
+    Keys and values are [B, kv heads, T, D]. Equal to transformers' forward. Each layer's output [B, T, H] is appended to `layers`.
     """
     hidden = embeds_BTH
     cosine, sine = llm.model.rotary_emb(hidden, positions_BT)
@@ -38,4 +43,6 @@ def decoder(
         mixed = scores.softmax(-1, dtype=torch.float32).to(value.dtype) @ value
         hidden = hidden + attention.o_proj(mixed.transpose(1, 2).flatten(2))
         hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+        if layers is not None:
+            layers.append(hidden)
     return llm.model.norm(hidden), present

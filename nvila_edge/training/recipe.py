@@ -19,8 +19,11 @@ from nvila_edge.training.builtin import ModelSize
 T = TypeVar("T")
 VALIDATION_HOUSES = 10  # the last ones of a recipe; never trained on
 # what is not from 1 (whole numbers) or 0 (others) on; a vocabulary holds 256 bytes, 3 special tokens and 10 action phrases
-_LEAST = {"seed": 0, "houses": VALIDATION_HOUSES + 1, "vocabulary": 269, "vision.steps": 0, "grounding.steps": 0, "dagger.rounds": 0}
-_SHARES = ("dagger.expert_share", "dagger.question_share", "dagger.recent_share")
+_LEAST = {
+    "seed": 0, "houses": VALIDATION_HOUSES + 1, "vocabulary": 269, "vision.steps": 0, "grounding.steps": 0, "dagger.rounds": 0,
+    "dagger.errand_steps": 0,
+}  # fmt: skip
+_SHARES = ("dagger.expert_share", "dagger.question_share", "dagger.recent_share", "dagger.errand_share")
 _SAMPLES = 112  # along a side of a frame that labels count (sim/labels.py); a patch has at most 255, one byte
 
 
@@ -53,10 +56,14 @@ class GroundingStage:
 class DaggerStage:
     """Cloning (round 0: the expert drives in every house), then DAgger `rounds`; see sim/dagger.py.
 
-    question_share: share of each batch's sequences that are grounding questions; recent_share: share drawn from the last three rounds.
+    Cloning begins with `errand_steps` batches of errands (short episodes in which nearly every decision depends on the words); later batches are
+    errands with a chance of errand_share. question_share: share of each batch's sequences that are grounding questions; recent_share: share
+    drawn from the last three rounds.
     """
 
     cloning_episodes_per_house: int = 8
+    errand_steps: int = 400
+    errand_share: float = 0.3
     cloning_steps: int = 600
     rounds: int = 30
     houses_per_round: int = 40
@@ -82,6 +89,7 @@ class Recipe:
     seed: int = 0
     houses: int = 240
     episodes_per_house: int = 40
+    errands_per_house: int = 20
     workers: int = 2
     vocabulary: int = 1024
     model: ModelSize = field(default_factory=ModelSize)

@@ -12,6 +12,13 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 
+def save_state(path: Path, state: dict[str, object]) -> None:
+    """One file of everything, whole or not at all; read with torch.load(weights_only=True)."""
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    part.rename(path)
+
+
 def named_trainable(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
     """Parameters that train, in the model's order."""
     return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]

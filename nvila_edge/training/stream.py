@@ -7,7 +7,7 @@ Shapes: B episodes, T positions, N frames, P patches, C channels, H hidden, D he
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from nvila_edge.model.tokens import ChatTokenizer
 from nvila_edge.navigation.actions import SENTENCES
 from nvila_edge.navigation.profiles import profile
 from nvila_edge.navigation.steady import turned_deg, undoes
+from nvila_edge.training.pointing import Pointing
 
 IGNORED = -100
 UNTAUGHT = -1  # in place of an expert's action that decoding does not allow (navigation/steady.py)
@@ -30,6 +31,7 @@ class Episode:
     """One recorded run, or one question (then `answers` holds its single answer's ids and actions are empty).
 
     features float16 [n, P, C] (the frozen tower's output per decision), expert and executed int8 [n] (indices in ACTIONS; expert may be UNTAUGHT).
+    spans: parts of the text, characters [start, end); part int8 [n]: which of them says what to do at each decision (-1: not known; empty: none is).
     """
 
     text: str
@@ -37,11 +39,15 @@ class Episode:
     expert: np.ndarray
     executed: np.ndarray
     answer: str = ""
+    spans: tuple[tuple[int, int], ...] = ()
+    part: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """ids, positions, targets int64 [B, T]; mask float [B, 1, T, T] additive; frames [N, P, C]; slots int64 [N, 2]: (row, first column) of each frame."""
+    """ids, positions, targets int64 [B, T]; mask float [B, 1, T, T] additive; frames [N, P, C]; slots int64 [N, 2]: (row, first column) of each frame;
+    pointers int64 [M, 5]: (row, column of a decision, first and last + 1 column of the part of the text that says what to do there, last + 1 of all
+    parts)."""
 
     ids: Tensor
     positions: Tensor
@@ -49,6 +55,7 @@ class Batch:
     mask: Tensor
     frames: Tensor
     slots: Tensor
+    pointers: Tensor
     decisions: int
 
     def to(self, device: torch.device) -> Batch:
@@ -72,6 +79,14 @@ class StreamLayout:
             chunks = self.tokenizer.prompt(profile("stream").user_text(text))
             self._openings[text] = [token for chunk in chunks for token in chunk.ids]
         return self._openings[text]
+
+    def columns(self, text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Columns [first, last + 1) in the opening of each span of characters of a text without surplus white space."""
+        said = profile("stream").user_text(text)
+        whole = self.tokenizer.template.text(said)
+        before, offsets = whole.index(said), self.tokenizer.tokenizer.encode(whole, add_special_tokens=False).offsets
+        touched = [[i for i, (a, b) in enumerate(offsets) if a < before + end and b > before + start] for start, end in spans]
+        return [(columns[0], columns[-1] + 1) for columns in touched]
 
     def row(self, episode: Episode) -> tuple[list[int], list[int], list[int], list[int]]:
         """ids, targets, block numbers (-1: the opening) and frame columns of one episode."""
@@ -111,6 +126,12 @@ class StreamLayout:
         for i, (row_ids, row_targets, row_blocks, _) in enumerate(rows):
             ids[i, : len(row_ids)], targets[i, : len(row_ids)], blocks[i, : len(row_ids)] = row_ids, row_targets, row_blocks
         slots = [(i, column) for i, row in enumerate(rows) for column in row[3]]
+        pointers = [
+            (i, column + self.tokens_per_frame, *spans[part], spans[-1][1])
+            for i, (episode, row) in enumerate(zip(episodes, rows, strict=True)) if episode.spans
+            for spans in [self.columns(episode.text, episode.spans)]
+            for column, part in zip(row[3], episode.part.tolist(), strict=True) if part >= 0
+        ]  # fmt: skip
         frames = np.concatenate([episode.features for episode in episodes])
         return Batch(
             torch.from_numpy(ids),
@@ -119,6 +140,7 @@ class StreamLayout:
             stream_mask(torch.from_numpy(blocks), self.window),
             torch.from_numpy(frames),
             torch.tensor(slots),
+            torch.tensor(pointers).reshape(-1, 5).long(),
             sum(len(episode.expert) for episode in episodes),
         )
 
@@ -147,8 +169,8 @@ def stream_mask(blocks_BT: Tensor, window: int) -> Tensor:
     return torch.where(allowed, 0.0, NEGATIVE)[:, None]
 
 
-def stream_loss(model: NVILA, batch: Batch) -> Tensor:
-    """Mean cross-entropy over the supervised positions. The tower is not run: its features are cached."""
+def stream_loss(model: NVILA, batch: Batch, pointing: Pointing | None = None) -> Tensor:
+    """Mean cross-entropy over the supervised positions, and that of `pointing` where it is given. The tower is not run: its features are cached."""
     llm, projector = model.llm, model.mm_projector
     embeds = llm.model.embed_tokens(batch.ids)
     frames = batch.frames.to(embeds.dtype)
@@ -157,11 +179,13 @@ def stream_loss(model: NVILA, batch: Batch) -> Tensor:
     rows = batch.slots[:, 0, None]
     columns = batch.slots[:, 1, None] + torch.arange(tokens.shape[1], device=tokens.device)
     embeds = embeds.index_put((rows.expand_as(columns), columns), tokens.to(embeds.dtype))
-    hidden, _ = decoder(llm, embeds, batch.positions, batch.mask)
+    layers: list[Tensor] = []
+    hidden, _ = decoder(llm, embeds, batch.positions, batch.mask, layers=layers)
     rows, columns = (batch.targets != IGNORED).nonzero(as_tuple=True)
     targets, extra = batch.targets[rows, columns], _rounded(len(rows)) - len(rows)
     chosen = torch.nn.functional.pad(hidden[rows, columns], (0, 0, 0, extra))
     logits = llm.lm_head(chosen)
-    return torch.nn.functional.cross_entropy(
+    loss = torch.nn.functional.cross_entropy(
         logits.float(), torch.nn.functional.pad(targets, (0, extra), value=IGNORED), ignore_index=IGNORED
     )
+    return loss if pointing is None or not len(batch.pointers) else loss + pointing(layers[len(layers) // 2 - 1], batch.pointers)

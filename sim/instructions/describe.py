@@ -18,7 +18,7 @@ from sim.instructions.route import Visit, door_side, trace, turn_needed, turned
 from sim.instructions.wording import Wording, words_in
 from sim.navmesh import NavMesh
 
-WORDS = (12, 60)
+MOST_WORDS = 60
 ATTEMPTS = 8
 _PLAIN_ATTEMPTS = 5  # after these, every door gets all that can be said of it
 _PASS_M = 1.8
@@ -45,11 +45,11 @@ class Sights:
 
 
 def describe(
-    layout: Layout, mesh: NavMesh, path: np.ndarray, start: Pose, rng: np.random.Generator, wording: Wording
+    layout: Layout, mesh: NavMesh, path: np.ndarray, start: Pose, rng: np.random.Generator, wording: Wording, least_words: int
 ) -> Instruction | None:
     """An instruction for a path [n, 3] (metres) from a start pose, or None when there is none that is true and sufficient.
 
-    It has 1-3 sentences of WORDS words; following its meaning leads to the path's end in every reading (`oracle.sufficient`).
+    It has 1-3 sentences of `least_words` to MOST_WORDS words; following its meaning leads to the path's end in every reading (`oracle.sufficient`).
     """
     visits = trace(layout, path, start)
     if visits is None:
@@ -65,7 +65,7 @@ def describe(
             continue
         clauses += (Arrive(landmark, front and rng.random() < 0.6, visits[-1].kind if rng.random() < 0.2 else ""),)
         text = phrase(clauses, rng, wording)
-        if WORDS[0] <= len(words_in(text)) <= WORDS[1] and sufficient(layout, mesh, start, path[-1], text):
+        if least_words <= len(words_in(text)) <= MOST_WORDS and sufficient(layout, mesh, start, path[-1], text):
             return Instruction(text, clauses, layout.things[thing].thing_id)
     return None
 

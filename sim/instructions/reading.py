@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cache
 
 from sim.instructions.meaning import AHEAD, AROUND, LEFT, RIGHT, Approach, Arrive, Clause, Cross, Inside, Landmark, Pass, Straight, Turn
@@ -23,24 +24,40 @@ _SIDE_PATTERN = (("on", "to"), ("your", "the"), (LEFT, RIGHT))
 Token = tuple[str, object]  # kind "word" | "thing" | "room" | "side" | "near", and what it is
 
 
+@dataclass(frozen=True)
+class Said:
+    """A clause and where it stands: text[start:end]."""
+
+    clause: Clause
+    start: int
+    end: int
+
+
 def read(text: str) -> tuple[Clause, ...]:
     """The clauses of a text, in its order. Raises ValueError for a part that has no meaning here."""
-    clauses: list[Clause] = []
+    return tuple(said.clause for said in read_in_place(text))
+
+
+def read_in_place(text: str) -> tuple[Said, ...]:
+    """The clauses of a text with their places, in its order. Raises ValueError for a part that has no meaning here."""
+    found: list[Said] = []
     for chunk in _chunks(_tokens(text)):
-        clause = _clause(chunk)
+        clause = _clause([token for token, _, _ in chunk])
         if clause is None:
-            raise ValueError(f"{' '.join(str(value) for _, value in chunk)!r} in {text!r} isn't understood")
-        clauses.append(clause)
-    return tuple(clauses)
+            raise ValueError(f"{text[chunk[0][1] : chunk[-1][2]]!r} in {text!r} isn't understood")
+        found.append(Said(clause, chunk[0][1], chunk[-1][2]))
+    return tuple(found)
 
 
-def _tokens(text: str) -> list[Token]:
-    words = re.findall(r"[a-z0-9]+(?:[-'][a-z0-9]+)*|[.,;]", text.lower())
-    tokens: list[Token] = []
+def _tokens(text: str) -> list[tuple[Token, int, int]]:
+    """Tokens and where each begins and ends in the text."""
+    matches = list(re.finditer(r"[a-z0-9]+(?:[-'][a-z0-9]+)*|[.,;]", text.lower()))
+    words = [match[0] for match in matches]
+    tokens: list[tuple[Token, int, int]] = []
     position = 0
     while position < len(words):
         token, length = _token_at(words, position)
-        tokens.append(token)
+        tokens.append((token, matches[position].start(), matches[position + length - 1].end()))
         position += length
     return tokens
 
@@ -72,16 +89,17 @@ def _lexicon() -> dict[tuple[str, ...], Token]:
     return entries
 
 
-def _chunks(tokens: list[Token]) -> list[list[Token]]:
+def _chunks(tokens: list[tuple[Token, int, int]]) -> list[list[tuple[Token, int, int]]]:
     """Parts between punctuation and connectives that hold more than filler ("after that", "from there", "next")."""
-    chunks: list[list[Token]] = [[]]
-    for kind, value in tokens:
+    chunks: list[list[tuple[Token, int, int]]] = [[]]
+    for token in tokens:
+        kind, value = token[0]
         if kind == "word" and value in _BREAKS:
             chunks.append([])
         elif not (kind == "word" and value == "next"):
-            chunks[-1].append((kind, value))
+            chunks[-1].append(token)
     filler = {"after", "that", "from", "there", "once"}
-    return [chunk for chunk in chunks if any(kind != "word" or value not in filler for kind, value in chunk)]
+    return [chunk for chunk in chunks if any(kind != "word" or value not in filler for (kind, value), _, _ in chunk)]
 
 
 def _clause(chunk: list[Token]) -> Clause | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.dataset import LENGTH_M, build_dataset, house_episodes, instruction_words
+from sim.dataset import VLN_CE, build_dataset, house_episodes, instruction_words
 from sim.dataset_report import episode_facts, write_report
 from sim.episodes import Dataset, Episode, load_split
 from sim.houses.library import HouseLibrary, house_names, scene_id, scene_name
@@ -27,7 +27,7 @@ def episodes() -> dict[str, tuple[Episode, ...]]:
 
 def test_lengths_doorways_and_words(episodes: dict[str, tuple[Episode, ...]]) -> None:
     facts = [episode_facts(episode, LIBRARY) for group in episodes.values() for episode in group]
-    assert all(LENGTH_M[0] <= fact.length_m <= LENGTH_M[1] for fact in facts)
+    assert all(VLN_CE.length_m[0] <= fact.length_m <= VLN_CE.length_m[1] for fact in facts)
     assert np.median([fact.length_m for fact in facts]) >= 8.0
     assert np.mean([fact.doorways >= 2 for fact in facts]) >= 0.6
     assert all(12 <= fact.words <= 60 for fact in facts)
