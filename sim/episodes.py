@@ -1,5 +1,5 @@
 """Files of episodes: R2R_VLNCE v1-1 to v1-3 (`{split}/{split}.json.gz`), RxR_VLNCE_v0 (`{split}/{split}_{role}.json.gz`), and the ground
-truth beside them (`.._gt.json.gz`). Facts: vln-ce.md 2.1."""
+truth beside them (`.._gt.json.gz`). Layout: the dataset page of the VLN-CE project, and jacobkrantz/VLN-CE's loaders."""
 
 from __future__ import annotations
 

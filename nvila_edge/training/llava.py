@@ -15,7 +15,7 @@ _MODELS = ("gpt", "assistant", "model")
 
 @reader("llava")
 def read_llava(source: Source, faults: Faults) -> Iterator[Sample]:
-    """Media come in front of the first question, wherever their marks stood (facts/nvila.md section 1.7)."""
+    """Media come in front of the first question, wherever their marks stood (NVlabs/VILA, llava/data/dataset_impl/llava.py)."""
     for number, record in records(source.path):
         name = str(record.get("id", number)) if isinstance(record, dict) else number
         try:

@@ -72,7 +72,7 @@ class Mixture:
     faults: Faults
 
     def order(self, seed: int) -> list[Sample]:
-        """The epoch: every part shuffled by the seed, all spread evenly over the whole (facts/nvila.md section 3.2), whatever the number of processes.
+        """The epoch: every part shuffled by the seed, all spread evenly over the whole (as VILA's llava_trainer.py does), whatever the number of processes.
 
         VILA trims every data set to whole global batches; the trainer trims only the epoch, so that small data sets are not lost.
         """

@@ -134,7 +134,7 @@ def inside(folder: Path, name: Any) -> Path:
 
 
 def marked(question: str, images: int, video: bool) -> str:
-    """The question with one mark for each medium in front, and none elsewhere (VILA's LLaVA layout, facts/nvila.md section 1.7)."""
+    """The question with one mark for each medium in front, and none elsewhere (NVlabs/VILA, llava/data/dataset_impl/llava.py)."""
     bare = question.replace(IMAGE_MARK, "").replace(VIDEO_MARK, "").strip()
     return IMAGE_MARK * images + (VIDEO_MARK if video else "") + bare
 
