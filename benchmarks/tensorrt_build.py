@@ -19,7 +19,7 @@ from export.tensorrt import build_engines
 from nvila_edge.engines.spec import EngineSpec, LanguageSpec, VisionSpec
 from nvila_edge.model.checkpoint import MediaRules
 
-# facts of the published configurations: SigLIP so400m at 448 pixels; Qwen2.5-1.5B and -7B; NVILA-Lite's 3 x 3 and NVILA's 2 x 2 projectors
+# the published configurations: SigLIP so400m at 448 pixels; Qwen2.5-1.5B and -7B; NVILA-Lite's 3 x 3 and NVILA's 2 x 2 projectors
 SHAPES = {
     "tiny": EngineSpec(  # tries scripts
         VisionSpec(112, 14, 128, 2, 2, 256, 1e-6, "mlp_downsample", False, 128),

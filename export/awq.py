@@ -2,8 +2,7 @@
 in front, then each block's range is clipped where that loses less. Blocks of 128 inputs, symmetric INT4. On top of the published recipe
 the rounding feeds errors forward (GPTQ): on a small random model that cut the divergence of the answers to a third.
 
-Facts: the published recipe searches a power of the mean absolute activation on a grid of 20 and clips by another grid (facts/nvila.md
-section 4).
+The published recipe (mit-han-lab/llm-awq) searches a power of the mean absolute activation on a grid of 20 and clips by another grid.
 """
 
 from __future__ import annotations

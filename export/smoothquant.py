@@ -1,6 +1,6 @@
 """W8A8 for the tower: SmoothQuant moves activation outliers into weights, then everything is rounded with static scales.
 
-Smoothing with alpha 0.3 on LN1 -> q,k,v and LN2 -> fc1 only, as TinyChat does (facts/nvila.md section 4): those inputs come out of a norm
+Smoothing with alpha 0.3 on LN1 -> q,k,v and LN2 -> fc1 only, as TinyChat does (mit-han-lab/llm-awq, tinychat): those inputs come out of a norm
 whose weights can absorb the factors. Activations get one static symmetric scale per tensor, the form that TensorRT accepts; it is
 searched, not the plain maximum, and the error that rounding leaves in a Linear's mean output is taken out of its bias.
 """

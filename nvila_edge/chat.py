@@ -15,38 +15,11 @@ from PIL import Image, ImageOps
 
 from nvila_edge.model.tiling import rgb_image
 from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK, ChatTokenizer
+from nvila_edge.options.chat import ChatOptions
 
 _ENDS = ("exit", "quit")
 _ORIENTATION = 0x0112  # EXIF
 _UNREADABLE = (OSError, EOFError, SyntaxError, struct.error, Image.DecompressionBombError)  # what PIL raises for broken files
-
-
-@dataclass(frozen=True)
-class ChatOptions:
-    """What `nvila-edge chat` was asked for. `prompt` None: questions come line by line. `frames` None: as many of a video as the checkpoint says.
-    Raises ValueError for numbers that make no sense."""
-
-    model: str
-    prompt: str | None = None
-    image: tuple[Path, ...] = ()
-    video: Path | None = None
-    max_new_tokens: int = 256
-    dtype: str | None = None
-    device: str | None = None
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-    frames: int | None = None
-    frames_as_images: bool = False
-
-    def __post_init__(self) -> None:
-        if self.prompt is not None and not self.prompt.strip():
-            raise ValueError("the prompt is empty; ask something, or leave --prompt out to ask line by line")
-        if self.max_new_tokens < 1 or (self.frames is not None and self.frames < 1):
-            frames = "" if self.frames is None else f" and --frames {self.frames}"
-            raise ValueError(f"--max-new-tokens {self.max_new_tokens}{frames}: at least 1")
-        if self.video is None and (self.frames is not None or self.frames_as_images):
-            raise ValueError("--frames and --frames-as-images are about a video; give one with --video")
 
 
 class Speaker(Protocol):
@@ -215,8 +188,9 @@ class Timings:
 def chat(options: ChatOptions, questions: TextIO, out: TextIO, notes: TextIO) -> None:
     """Answers `options.prompt`, or every line of `questions` until its end, "exit" or Ctrl-C; answers go to `out`, warnings and timings to `notes`.
 
-    Raises ValueError for media or a model that cannot be read, before anything is asked.
+    Raises ValueError for options that make no sense, and media or a model that cannot be read, before anything is asked.
     """
+    _check(options)
     images, timings, began = [open_image(path) for path in options.image], Timings(), time.perf_counter()
     if options.video is not None:
         _check_place(options.video)
@@ -231,6 +205,17 @@ def chat(options: ChatOptions, questions: TextIO, out: TextIO, notes: TextIO) ->
     except KeyboardInterrupt:
         out.write("\n")
     notes.write(f"{timings}\n")
+
+
+def _check(options: ChatOptions) -> None:
+    """Raises ValueError for what makes no sense."""
+    if options.prompt is not None and not options.prompt.strip():
+        raise ValueError("the prompt is empty; ask something, or leave --prompt out to ask line by line")
+    if options.max_new_tokens < 1 or (options.frames is not None and options.frames < 1):
+        frames = "" if options.frames is None else f" and --frames {options.frames}"
+        raise ValueError(f"--max-new-tokens {options.max_new_tokens}{frames}: at least 1")
+    if options.video is None and (options.frames is not None or options.frames_as_images):
+        raise ValueError("--frames and --frames-as-images are about a video; give one with --video")
 
 
 def _answer(conversation: Conversation, question: str, options: ChatOptions, timings: Timings, out: TextIO, notes: TextIO) -> None:

@@ -1,4 +1,4 @@
-"""Ten ways to run an NVILA or NaVILA checkpoint wrongly (facts: nvila.md section 0), which of them concern one checkpoint, and what is done about them."""
+"""Ten ways to run an NVILA or NaVILA checkpoint wrongly, which of them concern one checkpoint, and what is done about them."""
 
 from __future__ import annotations
 

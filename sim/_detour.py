@@ -1,7 +1,7 @@
 """The path that Habitat's own search finds: A* from polygon to polygon, then a string pulled through them.
 
 It is not always the shortest and not the same both ways, because a polygon is judged by the middle of the edge that it was first entered
-by (facts 2.7.6). For comparing with lengths that Habitat has written. Rule: Detour's published findPath and findStraightPath.
+by (habitat-sim 0.3.3, recorded). For comparing with lengths that Habitat has written. Rule: Detour's published findPath and findStraightPath.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import numpy as np
 from sim._pieces import CLIMB_M, Piece
 from sim._region import EPS_M
 
-SNAP_HORIZONTAL_M, SNAP_VERTICAL_M = 2.0, 4.0  # Habitat's search box (facts 2.7.5)
+SNAP_HORIZONTAL_M, SNAP_VERTICAL_M = 2.0, 4.0  # Habitat's search box (habitat-sim, esp/nav/PathFinder.cpp: polyPickExt)
 _BUCKET_M = 0.25
 
 

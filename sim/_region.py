@@ -14,7 +14,7 @@ import numpy as np
 
 EPS_M = 5e-6  # float32 positions on a polygon's border count as inside
 WHOLE = 1 - 1e-9  # share of a line that ends on a border, after rounding
-STEP_MARGIN_M = 0.001  # Detour's margin around a step's circle (facts 2.7.7)
+STEP_MARGIN_M = 0.001  # Detour's margin around a step's circle (habitat-sim 0.3.3, recorded)
 LEAST_AREA_M2 = 1e-9
 
 
@@ -192,7 +192,7 @@ class Region:
     def step(self, start: int, x0: float, z0: float, x1: float, z1: float, length: float) -> tuple[float, float, int]:
         """Where a step of this length (3-D) from (x0, z0) in polygon `start` towards (x1, z1) ends, and in which polygon.
 
-        Detour's rule (facts 2.7.7): at the target when a polygon holds it, else at the nearest point of the walls of the polygons that
+        Detour's rule (moveAlongSurface): at the target when a polygon holds it, else at the nearest point of the walls of the polygons that
         can be reached through shared edges within half a step, and 1 mm, of the step's midpoint.
         """
         middle_x, middle_z, reach = (x0 + x1) / 2, (z0 + z1) / 2, (length / 2 + STEP_MARGIN_M) ** 2

@@ -1,29 +1,23 @@
 """Files of episodes: R2R_VLNCE v1-1 to v1-3 (`{split}/{split}.json.gz`), RxR_VLNCE_v0 (`{split}/{split}_{role}.json.gz`), and the ground
-truth beside them (`.._gt.json.gz`). Facts: vln-ce.md 2.1."""
+truth beside them (`.._gt.json.gz`). Layout: the dataset page of the VLN-CE project, and jacobkrantz/VLN-CE's loaders."""
 
 from __future__ import annotations
 
 import gzip
 import io
 import json
-import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sim.episode import PAD_INDEX, ROLES, UNK_INDEX, Dataset, Episode, Fault, GroundTruth, Point, Speech, TimedWord, encode
-from sim.geometry import yaw_of
+from sim.episode_entries import episode_entry, read_episode, read_truth, text_of, vocabulary_entry
 
 __all__ = [
     "ALL", "PAD_INDEX", "UNK_INDEX", "Choice", "Dataset", "Episode", "Fault", "GroundTruth", "Point", "Speech", "TimedWord", "encode",
     "load_split", "load_usable", "save_split", "split_file",
 ]  # fmt: skip
-
-_IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
-GOAL_RADIUS_M = 3.0  # R2R_VLNCE: written in every goal; no metric reads it
-ACTION_IDS = (0, 1, 2, 3)  # stop, forward, left, right
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ def said_by_hand(dataset: Dataset, folder: Path) -> Dataset:
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: nobody has said the instructions of {dataset.split} by hand; take --instructions own")
     try:
-        texts = {str(key): _text(text, "instruction") for key, text in json.loads(path.read_bytes()).items()}
+        texts = {str(key): text_of(text, "instruction") for key, text in json.loads(path.read_bytes()).items()}
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{path}: expected an object of instructions by episode id ({error})") from None
     if unknown := sorted(texts.keys() - {episode.episode_id for episode in dataset.episodes}):
@@ -117,9 +111,9 @@ def save_split(folder: Path | str, dataset: Dataset, nested: bool = True) -> Pat
     target = Path(folder) / dataset.split if nested else Path(folder)
     role = next((f"_{episode.speech.role}" for episode in dataset.episodes if episode.speech and episode.speech.role), "")
     target.mkdir(parents=True, exist_ok=True)
-    content: dict[str, Any] = {"episodes": [_episode_entry(e) for e in dataset.episodes]}
+    content: dict[str, Any] = {"episodes": [episode_entry(e) for e in dataset.episodes]}
     if not role:  # RxR has no vocabulary
-        content["instruction_vocab"] = _vocabulary_entry(dataset.vocabulary)
+        content["instruction_vocab"] = vocabulary_entry(dataset.vocabulary)
     path = target / f"{dataset.split}{role}.json.gz"
     _write_json(path, content)
     truth = {
@@ -150,74 +144,11 @@ def _episodes(name: str, entries: Sequence[tuple[int, Any]]) -> tuple[list[Episo
         try:
             if episode_id in found:
                 raise ValueError(f'episode_id {episode_id} occurs twice; ids must be unique in a split, and 5 is the same as "5"')
-            episode = _episode(entry)
+            episode = read_episode(entry)
             found[episode.episode_id] = episode
         except ValueError as error:
             faults.append(Fault(episode_id, f"{name}, episode number {number} (episode_id {episode_id}): {error}"))
     return list(found.values()), faults
-
-
-def _episode(entry: Any) -> Episode:
-    if not isinstance(entry, dict):
-        raise ValueError(f"expected an object, found {type(entry).__name__}")
-    try:
-        rotation = tuple(float(v) for v in entry["start_rotation"])
-        yaw_of(rotation)  # pyright: ignore[reportArgumentType]
-        instruction, info = entry["instruction"], entry.get("info") or {}
-        return Episode(
-            episode_id=_identifier(entry["episode_id"]),
-            trajectory_id=str(entry.get("trajectory_id", entry["episode_id"])),
-            scene_id=_text(entry["scene_id"], "scene_id").removeprefix("data/scene_datasets/"),
-            start_position=_point(entry["start_position"], "start_position"),
-            start_rotation=rotation,  # pyright: ignore[reportArgumentType]
-            goals=tuple(_point(goal["position"], "goals") for goal in entry.get("goals") or ()),
-            reference_path=tuple(_point(p, "reference_path") for p in entry.get("reference_path") or ()),
-            instruction=_text(instruction["instruction_text"], "instruction_text"),
-            geodesic_distance_m=float(info.get("geodesic_distance", math.nan)),
-            tokens=tuple(int(t) for t in instruction.get("instruction_tokens") or ()),
-            speech=_speech(instruction, str(info.get("role", ""))),
-        )
-    except KeyError as error:
-        raise ValueError(f"field {error} is missing") from None
-    except (TypeError, AttributeError) as error:
-        raise ValueError(str(error)) from None
-
-
-def _speech(instruction: dict[str, Any], role: str) -> Speech | None:
-    """RxR's part of an instruction; None for R2R's."""
-    if "language" not in instruction:
-        return None
-    distance = instruction.get("edit_distance")
-    words = tuple(
-        TimedWord(str(word.get("word", "")), _seconds(word.get("start_time")), _seconds(word.get("end_time")))
-        for word in instruction.get("timed_instruction") or ()
-    )
-    language, instruction_id, annotator_id = (str(instruction.get(key) or "") for key in ("language", "instruction_id", "annotator_id"))
-    return Speech(language, instruction_id, annotator_id, role, None if distance is None else float(distance), words)
-
-
-def _seconds(value: Any) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _identifier(value: Any) -> str:
-    """An episode id, which also names its files."""
-    if not _IDENTIFIER.fullmatch(str(value)):
-        raise ValueError(f"episode_id {value!r} is not usable; allowed are 1 to 64 letters, digits, - and _")
-    return str(value)
-
-
-def _text(value: Any, name: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{name} {value!r} is not a non-empty text")
-    return value
-
-
-def _point(value: Any, name: str) -> Point:
-    point = tuple(float(v) for v in value)
-    if len(point) != 3 or not all(math.isfinite(v) for v in point):
-        raise ValueError(f"{name} {value!r} is not a finite point [x, y, z]")
-    return point
 
 
 def _ground_truth(path: Path) -> tuple[dict[str, GroundTruth], list[Fault]]:
@@ -227,64 +158,10 @@ def _ground_truth(path: Path) -> tuple[dict[str, GroundTruth], list[Fault]]:
     truth, faults = {}, []
     for episode_id, entry in content.items():
         try:
-            truth[str(episode_id)] = _truth(entry)
+            truth[str(episode_id)] = read_truth(entry)
         except (KeyError, TypeError, ValueError) as error:
             faults.append(Fault(str(episode_id), f"{path.name}, episode_id {episode_id}: {error}"))
     return truth, faults
-
-
-def _truth(entry: Any) -> GroundTruth:
-    actions = tuple(int(a) for a in entry["actions"])
-    locations = tuple(_point(p, "locations") for p in entry["locations"])
-    unknown = sorted(set(actions) - set(ACTION_IDS))
-    if unknown:
-        raise ValueError(f"actions {unknown} are unknown; allowed are {list(ACTION_IDS)}")
-    if not locations:
-        raise ValueError("locations are empty; the start is the least")
-    return GroundTruth(actions, locations)
-
-
-def _episode_entry(episode: Episode) -> dict[str, Any]:
-    instruction: dict[str, Any] = {"instruction_text": episode.instruction, "instruction_tokens": list(episode.tokens)}
-    info: dict[str, Any] = {"geodesic_distance": episode.geodesic_distance_m} if math.isfinite(episode.geodesic_distance_m) else {}
-    if episode.speech is not None:
-        instruction |= _speech_entry(episode.speech)
-        info |= {"role": episode.speech.role} if episode.speech.role else {}
-    return {
-        "episode_id": _number_or_text(episode.episode_id),
-        "trajectory_id": _number_or_text(episode.trajectory_id),
-        "scene_id": episode.scene_id,
-        "start_position": list(episode.start_position),
-        "start_rotation": list(episode.start_rotation),
-        "info": info,
-        "goals": [{"position": list(goal), "radius": GOAL_RADIUS_M} for goal in episode.goals],
-        "instruction": instruction,
-        "reference_path": [list(p) for p in episode.reference_path],
-    }
-
-
-def _speech_entry(speech: Speech) -> dict[str, Any]:
-    words = [{"word": word.word, "start_time": _finite(word.start_s), "end_time": _finite(word.end_s)} for word in speech.words]
-    return {
-        "instruction_id": speech.instruction_id, "language": speech.language, "annotator_id": speech.annotator_id,
-        "edit_distance": speech.edit_distance, "timed_instruction": words,
-    }  # fmt: skip
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _number_or_text(identifier: str) -> int | str:
-    return int(identifier) if identifier.isdecimal() and str(int(identifier)) == identifier else identifier
-
-
-def _vocabulary_entry(words: Sequence[str]) -> dict[str, Any]:
-    index = {word: number for number, word in enumerate(words)}
-    return {
-        "word_list": list(words), "word2idx_dict": index, "itos": list(words), "stoi": index, "num_vocab": len(words),
-        "UNK_INDEX": UNK_INDEX, "PAD_INDEX": PAD_INDEX,
-    }  # fmt: skip
 
 
 def _read_json(path: Path) -> Any:

@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from nvila_edge import __version__
 from nvila_edge.engines.manifest import read_description
 from nvila_edge.engines.spec import spec_of_checkpoint
 from nvila_edge.navigation.agent_profiles import OURS, AgentProfile, agent_profile, check_prompt
+from nvila_edge.options.evaluation import EvalOptions
 from nvila_edge.serving.process import ServerProcess, start_server
 from nvila_edge.shipped import BUNDLE, DATASET
 from sim.crew import Crew, EvaluationError, Reporter
@@ -25,7 +25,7 @@ from sim.metrics import SUCCESS_M
 from sim.policies import expert_histogram, median_steps
 from sim.report import build_report
 from sim.results import THROUGHPUT, Record, RunFolder, in_order, write_json
-from sim.shards import Shard
+from sim.shards import Shard, folder_of
 from sim.stage import StageSetup
 from sim.summary import header, summarise
 from sim.task_profiles import DEFAULT, TaskProfile, task_of, task_profile
@@ -33,39 +33,6 @@ from sim.throughput import throughput
 from sim.worlds import ENVS
 
 POLICIES = ("engine", "oracle", "random", "forward")
-
-
-@dataclass(frozen=True)
-class EvalOptions:
-    """What `nvila-edge eval` was asked. `episodes` None is all of them; `bundle` None is the built-in one; `agent` None is the one that the bundle is
-    meant for; `max_rejections` is the share of the first episodes' decisions that may be no action; `languages` with commas between; `shard` is
-    "I/N"."""
-
-    out: Path
-    policy: Literal["engine", "oracle", "random", "forward"] = "engine"
-    dataset: str = "builtin"
-    split: str = "val_unseen"
-    bundle: Path | None = None
-    agent: str | None = None
-    max_rejections: float = 0.5
-    episodes: int | None = None
-    workers: int = 1
-    seed: int = 0
-    instructions: Literal["own", "swapped", "by-hand"] = "own"
-    frames: Literal["camera", "black"] = "camera"
-    videos: int = 5
-    env: Literal["house", "habitat"] = "house"
-    scenes: Path | None = None  # for Habitat
-    profile: str = DEFAULT
-    shard: str | None = None
-    demo: bool = False  # a demonstration: its folder may be replaced by the next one
-    role: Literal["", "guide", "follower"] = ""
-    languages: str = ""
-
-    @property
-    def folder(self) -> Path:
-        """Where everything goes: `out`, or a shard's folder in it."""
-        return self.out if self.shard is None else self.out / Shard.parse(self.shard).folder
 
 
 def spread(episodes: Sequence[Episode], count: int | None) -> tuple[Episode, ...]:
@@ -215,7 +182,7 @@ def _stage_setup(options: EvalOptions, task: Task) -> StageSetup:
     return StageSetup(
         dataset=str(task.folder), split=options.split, policy=options.policy, seed=options.seed,
         env=options.env, profile=options.profile, scenes=str(options.scenes) if options.scenes else "",
-        instructions=options.instructions, black=options.frames == "black", out=str(options.folder), videos=task.filmed,
+        instructions=options.instructions, black=options.frames == "black", out=str(folder_of(options)), videos=task.filmed,
         expert_counts=tuple(expert_histogram(truths)) if blind else (), stop_after=median_steps(truths) if blind else 0,
         agent=task.agent.name, role=options.role, languages=_choice(options).languages,
     )  # fmt: skip
@@ -233,7 +200,7 @@ def check(options: EvalOptions) -> None:
 
 
 def evaluate(options: EvalOptions, reporter: Reporter) -> Record:
-    """Run (or go on with) an evaluation and return its summary; everything is in `options.folder`.
+    """Run (or go on with) an evaluation and return its summary; everything is in `folder_of(options)`.
 
     Raises ValueError for options that cannot be, OutputError for the folder, EvaluationError (PolicyBroken when the model answers no actions) and
     ServerStartError when it cannot go on.
@@ -242,7 +209,7 @@ def evaluate(options: EvalOptions, reporter: Reporter) -> Record:
     task = resolve(options)
     with ExitStack() as stack:
         ids = [episode.episode_id for episode in task.episodes]
-        run = stack.enter_context(RunFolder(options.folder, task.config, commit(), ids))
+        run = stack.enter_context(RunFolder(folder_of(options), task.config, commit(), ids))
         waiting = [episode for episode in task.episodes if episode.episode_id not in run.results]
         if task.agent.leaks_queue and run.results and waiting:
             raise ValueError(
@@ -262,7 +229,7 @@ def evaluate(options: EvalOptions, reporter: Reporter) -> Record:
         told = header(task.config, ((fault.episode_id, fault.reason) for fault in left_out), run.commits)
         summary = summarise(in_order(run.results.values()), in_order(run.timings.values()), told)
         run.finish(summary)
-        build_report(options.folder)
+        build_report(folder_of(options))
     return summary
 
 

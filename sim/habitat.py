@@ -140,7 +140,7 @@ class HabitatEnv(Footsteps):
     def reset(self, pose: Pose) -> Pose:
         """Put the agent at `pose`, forget the records, and return where it stands now.
 
-        As in Habitat the point is taken as it is: the first action corrects one that is off the navmesh (facts 2.7.2).
+        As in Habitat the point is taken as it is: the first action corrects one that is off the navmesh.
         Raises ValueError when nothing walkable is near.
         """
         if not np.isfinite(np.array(self._sim.pathfinder.snap_point(np.array(pose.position_m, dtype=np.float32)))).all():

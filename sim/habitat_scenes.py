@@ -1,7 +1,7 @@
 """Scenes as Habitat wants them: where a scene id's GLB lies, and the stage description that says which way is up.
 
 Habitat takes a bare GLB as Matterport's are: +Z up. A glTF file is +Y up, and without a description beside it the house lies on its
-side: no error, a navmesh on its walls (facts 2.7.1).
+side: no error, a navmesh on its walls (habitat-sim 0.3.3).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""VLN-CE's measures of one episode, and their means. Pure: what happened goes in, figures come out (facts 2.3 and 2.7)."""
+"""VLN-CE's measures of one episode, and their means. Pure: what happened goes in, figures come out.
+
+Sources: habitat-lab, tasks/nav/nav.py; jacobkrantz/VLN-CE, habitat_extensions/measures.py.
+"""
 
 from __future__ import annotations
 

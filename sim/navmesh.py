@@ -1,6 +1,6 @@
 """Where an agent can stand and walk: Recast's polygons, exact shortest paths on them, and Habitat's sliding steps.
 
-Heights are those of Habitat: the scene's lowest vertex plus whole steps of 0.2 m, rounded up (facts 2.7.2). Lengths are 3-D metres.
+Heights are those of Habitat: the scene's lowest vertex plus whole steps of 0.2 m, rounded up (habitat-sim 0.3.3, recorded). Lengths are 3-D metres.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class NavMesh:
         return self.distances_to(end).path(start)
 
     def habitat_path(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-        """The path float [n, 3] that Habitat's own search finds: up to decimetres longer than `path`, and not the same both ways (facts 2.7.6)."""
+        """The path float [n, 3] that Habitat's own search finds: up to decimetres longer than `path`, and not the same both ways (sim/_detour.py)."""
         here, there = self._place(start), self._place(end)
         if here is None or there is None or here.piece is not there.piece:
             return np.zeros((0, 3))

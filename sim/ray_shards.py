@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from sim.crew import EvaluationError, Reporter
 from sim.episodes import Episode
 from sim.evaluate import EvalOptions, commit, evaluate, resolve
 from sim.results import OutputError, Record, RunFolder
-from sim.shards import Shard, join, read_shard
+from sim.shards import Shard, folder_of, join, read_shard
 
 SHARDS = "shards"  # the folder within --out where finished ones lie
 EPISODES_PER_SHARD, MOST_SHARDS = 10, 64  # a shard costs a start of server and workers (seconds) and the houses that it shares with others
@@ -106,7 +106,8 @@ def _cluster(address: str, cpus: int) -> Iterator[Any]:
 def _played(ray: Any, options: EvalOptions, shards: list[Shard]) -> Iterator[tuple[Shard, dict[str, bytes]]]:
     """Shards with their files, as they finish. Raises EvaluationError when one cannot be played."""
     remote = ray.remote(num_cpus=options.workers, max_retries=3)(_play)
-    asked = {key: None if value is None else str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
+    values = {field.name: getattr(options, field.name) for field in fields(EvalOptions)}  # of a verb, only what evaluations know
+    asked = {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
     pending = {remote.remote({**asked, "shard": str(shard)}): shard for shard in shards}
     while pending:
         for ready in ray.wait(list(pending), timeout=_LOOK_S)[0]:
@@ -124,7 +125,8 @@ def _play(asked: dict[str, Any]) -> dict[str, bytes]:
         bundle = None if asked["bundle"] is None else Path(asked["bundle"])
         options = EvalOptions(**{**asked, "out": Path(made), "bundle": bundle})
         evaluate(options, _Unheard())
-        return {str(file.relative_to(options.folder)): file.read_bytes() for file in sorted(options.folder.rglob("*")) if file.is_file()}
+        folder = folder_of(options)
+        return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
 def _unpack(files: dict[str, bytes], folder: Path) -> None:

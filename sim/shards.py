@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nvila_edge.options.evaluation import EvalOptions
 from sim.episodes import Episode
 from sim.report import build_report
 from sim.results import (
@@ -63,6 +64,11 @@ class Shard:
             raise ValueError(f"--shard {self}: there are {len(episodes)} episodes, so at most {len(episodes)} shards")
         first, end = (index * len(episodes) // self.count for index in (self.index - 1, self.index))
         return tuple(episodes[first:end])
+
+
+def folder_of(options: EvalOptions) -> Path:
+    """Where everything of an evaluation goes: `out`, or a shard's folder in it. Raises ValueError for what is no shard."""
+    return options.out if options.shard is None else options.out / Shard.parse(options.shard).folder
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class Played:
 
 
 class GoalDistance:
-    """The geodesic distance to an episode's goal as Habitat's measure has it: taken anew only after a move (facts/vln-ce.md 2.7.10)."""
+    """The geodesic distance to an episode's goal as Habitat's measure has it: taken anew only after a move (habitat-lab, DistanceToGoal)."""
 
     def __init__(self, env: Env, episode: Episode) -> None:
         self._env, self._field = env, env.distances_to(np.array(episode.goal))

@@ -1,4 +1,4 @@
-"""The tasks that published systems are measured on: camera, steps, sliding and body, as named constants (facts: vln-ce.md 2.2)."""
+"""The tasks that published systems are measured on: camera, steps, sliding and body, as named constants (each repository's task YAML)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How a camera is mounted, seen from the floor in its depth: its height, and how far it looks down and leans to a side.
 
 A model has learnt what the world looks like from one height and pitch. Camera height and tilt are what owners of such robots found to matter most
-(facts/robot.md section 5), and nothing else tells them that it is wrong.
+(InternRobotics/InternNav issue 324), and nothing else tells them that it is wrong.
 """
 
 from __future__ import annotations

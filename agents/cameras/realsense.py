@@ -1,6 +1,6 @@
 """An Intel RealSense, colour with depth laid over it, through the pipeline of pyrealsense2; or a recording of one, through the very same pipeline.
 
-"Frame didn't arrive" is what owners of these cameras report most (facts/robot.md section 3). So every wait has a deadline, misses are counted, and a
+"Frame didn't arrive" is what owners of these cameras report most (librealsense #6628, #7048, #14242). So every wait has a deadline, misses are counted, and a
 camera that stays silent is reset, opened again, and in the end named.
 """
 

@@ -13,7 +13,7 @@ from agents.protocols import Odometry, RobotError
 STATE_TOPIC = "rt/sportmodestate"
 STATE_AGE_S = 0.3  # an older state is none
 _CALL_S = 1.0  # the longest that one call to the robot may take
-_UP_S = 10.0  # Move does nothing for 4 to 10 s after standing up (facts: robot.md 2)
+_UP_S = 10.0  # Move does nothing for 4 to 10 s after standing up (unitreerobotics/unitree_sdk2_python issue 175)
 _IDLE_S = 2.5  # told to move and not moving for so long: it does not obey
 _MOVED_M, _MOVED_RAD = 0.04, math.radians(4.0)
 _LYING_M = 0.2  # of body_height; it stands at about 0.32

@@ -27,7 +27,7 @@ class Body:
     coast_s: float = 0.10
     gain: tuple[float, float] = (1.0, 1.0)
     sway_deg: float = 0.0
-    dead_man_s: float = 0.5  # simulated Go2's (facts: robot.md)
+    dead_man_s: float = 0.5  # the simulated Go2's (sim/go2)
     wall_m: float = math.inf
 
 

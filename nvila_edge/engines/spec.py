@@ -66,7 +66,7 @@ class VisionSpec:
 
 @dataclass(frozen=True)
 class LanguageSpec:
-    """The decoder. `vocab` counts the rows of the language model's own table (media tokens excluded, facts/nvila.md trap 3)."""
+    """The decoder. `vocab` counts the rows of the language model's own table (media tokens excluded, nvila_edge/traps.py)."""
 
     architecture: str
     hidden: int

@@ -1,4 +1,4 @@
-"""llm-awq's version 2 of 4-bit weights: one torch file of packed Linear layers (facts/nvila.md section 2.1).
+"""llm-awq's version 2 of 4-bit weights: one torch file of packed Linear layers (mit-han-lab/llm-awq).
 
 N output rows, K input columns, groups of 128 along K; w = q * scale + scaled_zero.
 """

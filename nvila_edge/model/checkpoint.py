@@ -1,6 +1,6 @@
 """What a checkpoint's config.json says: one frozen description, with the defaults that older and newer generations leave out.
 
-Layout and values: facts/nvila.md sections 1 and 2.
+Layout and values: NVlabs/VILA, llava/model/configuration_llava.py, and Efficient-Large-Model/NVILA-8B's config.json.
 """
 
 from __future__ import annotations

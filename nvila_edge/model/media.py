@@ -1,4 +1,4 @@
-"""Images and frames to blocks of language tokens: tiles, tower, scales, projector, and the line breaks around them (facts/nvila.md sections 1.3 to 1.6).
+"""Images and frames to blocks of language tokens: tiles, tower, scales, projector, and the line breaks around them (NVlabs/VILA, llava/model/).
 
 Written once for the model (torch tensors) and the engines (NumPy arrays, without torch).
 

@@ -1,4 +1,4 @@
-"""Projectors: patches to language tokens, mostly space-to-channel compression and an MLP (facts/nvila.md section 1.2).
+"""Projectors: patches to language tokens, mostly space-to-channel compression and an MLP (NVlabs/VILA, llava/model/multimodal_projector/).
 
 Shapes: N frames or tiles, P patches, C channels, H hidden. `layers.K` is the index in the published weights.
 """

@@ -1,4 +1,4 @@
-"""What layers each projector type has (facts/nvila.md section 1.2), for the torch modules and the exported graphs alike. No torch."""
+"""What layers each projector type has (NVlabs/VILA, llava/model/multimodal_projector/), for the torch modules and the exported graphs alike. No torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features of several scales joined on the channel axis (S2, facts/nvila.md sections 1.4 and 1.5), on NumPy arrays or torch tensors.
+"""Features of several scales joined on the channel axis (S2 and NVILA's dynamic S2, arXiv 2412.04468), on NumPy arrays or torch tensors.
 
 Shapes: T tiles, P patches of a tile, C channels, K scales.
 """

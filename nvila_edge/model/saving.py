@@ -1,4 +1,4 @@
-"""Writing a checkpoint in the published layout (facts/nvila.md section 2)."""
+"""Writing a checkpoint in the published layout (of NVlabs/VILA's checkpoints)."""
 
 from __future__ import annotations
 

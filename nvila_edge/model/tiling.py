@@ -1,4 +1,4 @@
-"""Cuts images into square tiles for the tower (facts/nvila.md sections 1.1, 1.3, 1.4). PIL only, no torch."""
+"""Cuts images into square tiles for the tower (NVlabs/VILA, llava/mm_utils.py). PIL only, no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The tokenizer of a checkpoint, its chat template and the media marks (facts/nvila.md section 1.7). Needs `tokenizers` only, no torch."""
+"""The tokenizer of a checkpoint, its chat template and the media marks. Needs `tokenizers` only, no torch.
+
+As NVlabs/VILA (llava/utils/tokenizer.py) and NaVILA (llava/conversation.py) have them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-SYSTEM_PROMPT = "You are a helpful assistant"  # NVILA's, without a full stop (trap 4)
+SYSTEM_PROMPT = "You are a helpful assistant"  # NVILA's, without a full stop (trap 4 of nvila_edge/traps.py)
 LLAMA_SYSTEM_PROMPT = (
     "You are a helpful language and vision assistant. You are able to understand the visual content that the user provides, "
     "and assist the user with a variety of tasks using natural language."

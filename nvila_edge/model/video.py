@@ -1,4 +1,7 @@
-"""Frames of a video: which ones are looked at, and how their tokens are pooled over time (facts/nvila.md section 1.6)."""
+"""Frames of a video: which ones are looked at, and how their tokens are pooled over time.
+
+As NVlabs/VILA's llava/utils/media.py and llava/model/encoders/video/ do it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SigLIP vision tower up to the selected layer: what lies above is neither loaded nor run (facts/nvila.md section 1.1)."""
+"""The SigLIP vision tower up to the selected layer: what lies above is neither loaded nor run (NVlabs/VILA: mm_vision_select_layer -2)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The ten navigation actions: types, sentences, primitives.
 
-The sentences are an interface of the published checkpoints (facts: R2R annotations of NaVILA-Dataset; "degree" is singular).
+The sentences are an interface of the published checkpoints (the R2R annotations of NaVILA-Dataset; "degree" is singular).
 """
 
 from __future__ import annotations

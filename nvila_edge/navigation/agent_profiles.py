@@ -1,4 +1,5 @@
-"""Agents by name: each a complete configuration of what is seen, asked, read and carried out (facts: vln-ce.md 2.2 and 2.4, peers.md 0.2).
+"""Agents by name: each a complete configuration of what is seen, asked, read and carried out (NaVILA's navila_trainer.py, NaVILA-Bench's eval_utils.py,
+NaVid-VLN-CE).
 
 The published ones keep their quirks, each named here, so that published figures can be compared; `ours` has none of them.
 """
@@ -72,7 +73,7 @@ class AgentProfile:
         return f"one of the ten sentences, such as {SENTENCES[3]!r} or {SENTENCES[0]!r} (read by the {self.reads!r} rule)"
 
 
-_VLN_CE, _NAVILA, _NAVID = CameraSetup(224, 224), CameraSetup(512, 512), CameraSetup(640, 480)  # facts/vln-ce.md 2.2
+_VLN_CE, _NAVILA, _NAVID = CameraSetup(224, 224), CameraSetup(512, 512), CameraSetup(640, 480)  # each repository's task YAML
 
 _REGISTERED = (
     AgentProfile("ours", _VLN_CE, "", "tidied", GRAMMAR, "ask-again", Steps(most=3)),

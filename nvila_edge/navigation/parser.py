@@ -1,4 +1,4 @@
-"""Free text to an action: our strict rule and three published ones (facts/peers.md section 0.2, vln-ce.md 2.4). None: it is no action, and what
+"""Free text to an action: our strict rule and three published ones (of NaVILA, NaVILA-Bench and NaVid-VLN-CE). None: it is no action, and what
 then happens is the agent's rule (navigation/agent_profiles.py)."""
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Prompt profiles: how an instruction and frames become a prompt, and which history rule goes with it.
 
-The `navila` prompt and the chat templates are interface strings of the published checkpoints (facts/nvila.md sections 1.7 and 6).
+The `navila` prompt and the chat templates are interface strings of the published checkpoints (NaVILA, evaluation/vlnce_baselines/navila_trainer.py).
 """
 
 from __future__ import annotations

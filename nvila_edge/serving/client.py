@@ -6,7 +6,6 @@ Needs numpy, pyzmq, msgpack and cv2 only, so that an old robot computer can run 
 from __future__ import annotations
 
 import itertools
-import socket
 import threading
 import time
 from collections import deque
@@ -22,6 +21,7 @@ from nvila_edge.serving.address import checked_server
 from nvila_edge.serving.errors import DeadlinePassed, LinkDown, RemoteError, ServingError
 from nvila_edge.serving.keys import ClientKeys
 from nvila_edge.serving.link import PING_EVERY_S, SILENCE_S, Heartbeat
+from nvila_edge.serving.waking import Waker
 
 _OUTBOX = 256  # messages; the oldest fall out, and frames among them are asked for again
 _REFUSED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
@@ -57,9 +57,7 @@ class Client:
         self._version_error: ServingError | None = None
         self._refused = False
         self._closing = False
-        self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
-        self._wake_out.setblocking(False)
+        self._waker = Waker()
         self._thread = threading.Thread(target=self._io, name="nvila-edge client", daemon=True)
         self._thread.start()
 
@@ -103,10 +101,9 @@ class Client:
         if self._session:
             self.bye(self._session)
         self._closing = True
-        self._wake()
+        self._waker.wake()
         self._thread.join(timeout=2.0)
-        self._wake_in.close()
-        self._wake_out.close()
+        self._waker.close()
 
     # --- the link
 
@@ -192,13 +189,7 @@ class Client:
 
     def _send(self, parts: list[bytes]) -> None:
         self._outbox.append(parts)
-        self._wake()
-
-    def _wake(self) -> None:
-        try:
-            self._wake_in.send(b"\0")
-        except OSError:  # full: the thread is awake anyway; closed: there is nobody to wake
-            pass
+        self._waker.wake()
 
     # --- I/O thread
 
@@ -214,12 +205,12 @@ class Client:
 
     def _exchange(self) -> None:
         poller = zmq.Poller()
-        for source in (self._dealer, self._monitor, self._wake_out.fileno()):
+        for source in (self._dealer, self._monitor, self._waker.fileno()):
             poller.register(source, zmq.POLLIN)
         next_ping_s = 0.0
         while not self._closing:
             poller.poll(max(1, int(1000 * (next_ping_s - time.monotonic()))))
-            self._drain_wake()
+            self._waker.clear()
             self._receive()  # first, so that an answer that came just before the end counts
             self._note_connection()
             if time.monotonic() >= next_ping_s:
@@ -227,12 +218,6 @@ class Client:
                 self._transmit([wire.pack("ping", next(self._ids), self._session)])
             self._flush()
         self._flush()
-
-    def _drain_wake(self) -> None:
-        try:
-            self._wake_out.recv(4096)
-        except BlockingIOError:
-            pass
 
     def _flush(self) -> None:
         while self._outbox:

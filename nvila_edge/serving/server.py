@@ -6,7 +6,6 @@ Nothing that a client sends stops it: whatever breaks the protocol, or fails in 
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import time
 import uuid
@@ -18,20 +17,18 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-import zmq
 
 from nvila_edge.serving import wire
-from nvila_edge.serving.address import DEFAULT_BIND, checked_bind
+from nvila_edge.serving.address import DEFAULT_BIND
 from nvila_edge.serving.errors import DeadlinePassed, ServerStartError, ServingError
 from nvila_edge.serving.frames import SessionFrames
 from nvila_edge.serving.jpeg import jpeg_size
 from nvila_edge.serving.keys import ServerKeys
 from nvila_edge.serving.metrics import Metrics
+from nvila_edge.serving.router import Router
 from nvila_edge.serving.sessions import ServedEngine, SessionLimits, Sessions, answer
 from nvila_edge.serving.work import DecideJob, EncodeJob, TaskJob, Waiting, Work, superseded
 
-_HARD_MESSAGE_BYTES = 2 * wire.MAX_MESSAGE_BYTES  # beyond this ZeroMQ cuts the connection; below, the sender is told
-_POLL_MS = 100
 _T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
 
@@ -51,41 +48,15 @@ class Server:
         self, engine: ServedEngine, bind: str = DEFAULT_BIND, limits: ServerLimits | None = None, keys: ServerKeys | None = None
     ) -> None:
         """Binds at once. Raises ValueError for an address beyond loopback without keys, ServerStartError when it is taken."""
-        checked_bind(bind, keys is not None)
+        self._router = Router(bind, keys)
+        self.address = self._router.address
         self._engine, self._limits = engine, limits or ServerLimits()
         self._work, self.metrics = Work(), Metrics()
-        self._sessions = Sessions(self._limits.sessions, self._work.forget, self._hung_up)
+        self._sessions = Sessions(self._limits.sessions, self._work.forget, self._router.hung_up)
         self._boot = uuid.uuid4().hex
         self._stopping = threading.Event()
         self._worker = threading.Thread(target=self._infer, name="inference", daemon=True)
         self._replies: deque[tuple[bytes, bytes]] = deque(maxlen=4096)
-        self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
-        self._wake_out.setblocking(False)
-        self._context = zmq.Context()
-        self._router = self._context.socket(zmq.ROUTER)
-        self._authenticator = keys.secure(self._router) if keys else None
-        self.address = self._bind(bind)
-
-    def _bind(self, bind: str) -> str:
-        options = {
-            zmq.LINGER: 200,
-            zmq.IPV6: int("[" in bind),
-            zmq.MAXMSGSIZE: _HARD_MESSAGE_BYTES,
-            zmq.RCVHWM: 256,
-            zmq.SNDHWM: 256,
-            zmq.ROUTER_MANDATORY: 1,
-        }
-        for option, value in options.items():
-            self._router.setsockopt(option, value)
-        try:
-            self._router.bind(bind)
-        except zmq.ZMQError as error:
-            self.close()
-            host, port = bind.rpartition(":")[::2]
-            mend = f"choose another port (--bind {host}:{int(port) + 1 if port.isdecimal() else '*'}) or stop the program that has it"
-            raise ServerStartError(f"cannot bind to {bind}: {error.strerror}", mend) from error
-        return self._router.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def warm_up(self) -> None:
         """One encode and one decision, so that the first client does not wait for lazy initialisation. Raises ServerStartError."""
@@ -130,7 +101,7 @@ class Server:
     def stop(self) -> None:
         """Finish what was asked, answer it, and return from run()."""
         self._stopping.set()
-        self._wake()
+        self._router.wake()
 
     def run(self) -> None:
         """Serve until stop()."""
@@ -141,14 +112,10 @@ class Server:
 
     def _serve(self) -> None:
         self._worker.start()
-        poller = zmq.Poller()
-        poller.register(self._router, zmq.POLLIN)
-        poller.register(self._wake_out.fileno(), zmq.POLLIN)
         drain_until_s = float("inf")
         while time.monotonic() < drain_until_s:
-            poller.poll(_POLL_MS)
-            self._clear_wake()
-            self._receive_some()
+            self._router.wait()
+            self._receive()
             self._send_replies()
             self._sessions.expire()
             if self._stopping.is_set():
@@ -163,40 +130,11 @@ class Server:
         """Give the address back; for a server that does not run, or no longer. Twice does no harm."""
         self._work.close()
         self._router.close()
-        if self._authenticator is not None:
-            self._authenticator.stop()
-            self._authenticator = None
-        self._context.term()
-        self._wake_in.close()
-        self._wake_out.close()
 
     # --- I/O thread
 
-    def _wake(self) -> None:
-        try:
-            self._wake_in.send(b"\0")
-        except OSError:  # full: the thread is awake anyway; closed: there is nobody to wake
-            pass
-
-    def _clear_wake(self) -> None:
-        try:
-            self._wake_out.recv(4096)
-        except BlockingIOError:
-            pass
-
-    def _receive_some(self) -> None:
-        for _ in range(64):  # then replies go out
-            try:
-                client = self._router.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            parts: list[bytes] = []
-            received = 0
-            while self._router.getsockopt(zmq.RCVMORE):
-                part = self._router.recv(copy=False)
-                received += len(part.buffer)
-                if len(parts) <= wire.MAX_PARTS:  # one more than any message has, so that it is refused; the rest is dropped here
-                    parts.append(bytes(part.buffer))
+    def _receive(self) -> None:
+        for client, parts, received in self._router.receive():
             self.metrics.count("received_bytes_total", received)
             self._handle(client, parts)
 
@@ -206,19 +144,8 @@ class Server:
             self._send(client, reply)
 
     def _send(self, client: bytes, reply: bytes) -> None:
-        try:
-            self._router.send_multipart([client, reply], zmq.NOBLOCK)
+        if self._router.send(client, reply):
             self.metrics.count("sent_bytes_total", len(reply))
-        except zmq.ZMQError as error:  # a client that is gone, or does not read its replies
-            _LOG.info("reply dropped: %s", error)
-
-    def _hung_up(self, client: bytes) -> bool:
-        """Whether that connection has ended: messages to it are refused (ROUTER_MANDATORY). Clients pass over the type of this one."""
-        try:
-            self._router.send_multipart([client, wire.pack("probe", None)], zmq.NOBLOCK)
-        except zmq.ZMQError as error:
-            return error.errno == zmq.EHOSTUNREACH
-        return False
 
     def _handle(self, client: bytes, parts: list[bytes]) -> None:
         try:
@@ -258,7 +185,7 @@ class Server:
 
     def _reply(self, client: bytes, reply: bytes) -> None:
         self._replies.append((client, reply))
-        self._wake()
+        self._router.wake()
 
     def _infer(self) -> None:
         while (job := self._work.next()) is not None:
@@ -268,7 +195,7 @@ class Server:
                 job.run()
             else:
                 self._encode(job)
-        self._wake()
+        self._router.wake()
 
     def _encode(self, job: EncodeJob) -> None:
         try:

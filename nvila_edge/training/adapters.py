@@ -1,4 +1,4 @@
-"""Tuning with few parameters (PEFT): LoRA and QLoRA on the language model, LayerNorms only or LoRA on the tower (facts/nvila.md section 3.3, Table 5)."""
+"""Tuning with few parameters (PEFT): LoRA and QLoRA on the language model, LayerNorms only or LoRA on the tower (NVILA, arXiv 2412.04468, Table 5)."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from nvila_edge.model.projector import Projector
 from nvila_edge.model.tokens import ChatTokenizer
 from nvila_edge.model.weights import StoredTensor, fill, safetensors_tensors
 
-PATCH_LAYER = -2  # the layer whose features NVILA takes (facts/nvila.md section 1.1)
+PATCH_LAYER = -2  # the layer whose features NVILA takes (mm_vision_select_layer)
 
 
 def assemble(vision: str | Path, language: str | Path, projector: str = "mlp_downsample", image_mode: str = "resize", **keys: Any) -> NVILA:

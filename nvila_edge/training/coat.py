@@ -1,4 +1,4 @@
-"""AdamW whose two moments take a byte each: COAT's low-precision optimizer states (facts/nvila.md section 3.4; COAT: arXiv 2410.19313).
+"""AdamW whose two moments take a byte each: COAT's low-precision optimizer states (COAT: arXiv 2410.19313).
 
 Moments are kept in E4M3 in groups of 128. A group's values span less (or more) than the format can tell apart, so they are first raised to a power
 that stretches them over its range: dynamic range expansion.

@@ -55,10 +55,11 @@ class Preparer:
             raise SampleError(str(error)) from error
 
     def _prepared(self, sample: Sample) -> Prepared:
-        tiled = tuple(self._media.tiles([opened_picture(image) for image in sample.images], every=True))
+        images = [opened_picture(image) for image in sample.images]
+        tiled = self._media.tiles(images, every=True) if sample.tiled else [Tiled((tile,)) for tile in self._media.video_tiles(images)]
         frames = tuple(self._media.video_tiles(self._frames(sample)))
         exchanges = self._timed(sample)
-        if self._rules.image_aspect_ratio == "dynamic":
+        if self._rules.image_aspect_ratio == "dynamic" and sample.tiled:
             exchanges = with_tiles(exchanges, (len(one.tiles) for one in tiled))
         pieces = tuple(conversation(self._tokenizer, exchanges, sample.system_prompt))
         length = sum(len(piece.ids) for piece in pieces) + sum(map(self._image_length, tiled)) + self._video_length(len(frames))
@@ -68,7 +69,7 @@ class Preparer:
         if largest >= self._rows:
             raise SampleError(f"becomes token {largest}, the model's vocabulary has {self._rows} rows; does its text hold a media token?")
         learned = sum(len(piece.ids) for piece in pieces if piece.learned)
-        return Prepared(f"{sample.subset}/{sample.id}", pieces, tiled, frames, length, learned)
+        return Prepared(f"{sample.subset}/{sample.id}", pieces, tuple(tiled), frames, length, learned)
 
     def _frames(self, sample: Sample) -> list[Image.Image]:
         if sample.video is None:

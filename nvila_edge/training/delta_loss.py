@@ -32,7 +32,7 @@ class Answered:
 
 
 def delta_loss(large: Answered, small: Answered, reduce: str = "mean") -> float:
-    """log p_large - log p_small: over answer tokens the "mean", or the "sum". The paper does not say which (facts/nvila.md section 3.5); a sum puts
+    """log p_large - log p_small: over answer tokens the "mean", or the "sum". The paper does not say which (arXiv 2412.04468, section 2.2.1); a sum puts
     long answers first. Each model counts its own tokens. Raises ValueError for another reduction."""
     if reduce not in REDUCTIONS:
         raise ValueError(f"reduce is {reduce!r}; allowed: {', '.join(REDUCTIONS)}")

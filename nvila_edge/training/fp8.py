@@ -1,4 +1,4 @@
-"""Linear layers in FP8 while training, by COAT's rules (facts/nvila.md section 3.4; the paper's section 2.2.2, COAT: arXiv 2410.19313).
+"""Linear layers in FP8 while training, by COAT's rules (the paper's section 2.2.2; COAT: arXiv 2410.19313; VILA's fp8linearqwen2.py).
 
 Weights and inputs in E4M3, gradients of outputs in E5M2, each tensor with one scale that is measured anew every time; only in training, only in the
 decoder, and only layers both of whose sides are long enough. On a GPU torchao multiplies in FP8; elsewhere the same roundings are emulated.
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-LEAST_SIDE = 3584  # NVILA-8B's width: its k_proj and v_proj (512 outputs) stay in 16 bits (facts/nvila.md section 3.4)
+LEAST_SIDE = 3584  # NVILA-8B's width: its k_proj and v_proj (512 outputs) stay in 16 bits (VILA's fp8linearqwen2.py)
 GROUP = 16  # maxima are taken over 1 x 16 values first, and then over these
 _MULTIPLE = 16  # FP8 matrix products take sides that are multiples of it
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2

@@ -1,4 +1,4 @@
-"""A conversation as tokens, and which of them are learned: every answer and the token that ends it (facts/nvila.md section 1.7)."""
+"""A conversation as tokens, and which of them are learned: every answer and the token that ends it (NVlabs/VILA, llava/utils/tokenizer.py)."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class _PictureCell:
         try:
             with Image.open(io.BytesIO(cell or b"")) as image:
                 return np.asarray(image.convert("RGB"))
-        except OSError as error:
+        except (OSError, SyntaxError, ValueError) as error:
             raise RecordedError(f"{self.file}, row group {self.group}, row {self.row}: not readable as a picture ({error})") from None
 
 

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK
+from nvila_edge.training.json_records import NotJson, records
 from nvila_edge.training.samples import Exchange, Faults, Sample, SampleError, Source, inside, listed, marked, reader
 
 _PEOPLE = ("human", "user")
 _MODELS = ("gpt", "assistant", "model")
 
 
-def records(source: Source, faults: Faults) -> Iterator[tuple[str, Any]]:
-    """(number as text, record) of a JSON list or JSON lines; lines that are not JSON are faults. Raises ValueError when the file can't be read."""
-    try:
-        text = source.path.read_text(encoding="utf-8-sig")
-        if text.lstrip()[:1] == "[":
-            yield from ((str(number), record) for number, record in enumerate(json.loads(text)))
-            return
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"data set {source.name}: {source.path} cannot be read: {error}") from error
-    for number, line in enumerate(text.splitlines()):
-        if line.strip():
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                faults.add(source.name, f"line {number + 1}", f"is not JSON: {error}")
-            else:
-                yield str(number), record
-
-
 @reader("llava")
 def read_llava(source: Source, faults: Faults) -> Iterator[Sample]:
-    """Media come in front of the first question, wherever their marks stood (facts/nvila.md section 1.7)."""
-    for number, record in records(source, faults):
+    """Media come in front of the first question, wherever their marks stood (NVlabs/VILA, llava/data/dataset_impl/llava.py)."""
+    for number, record in records(source.path):
         name = str(record.get("id", number)) if isinstance(record, dict) else number
         try:
             yield sample_of(source, name, record)
@@ -45,6 +26,8 @@ def read_llava(source: Source, faults: Faults) -> Iterator[Sample]:
 
 def sample_of(source: Source, name: str, record: Any) -> Sample:
     """One record as a sample. Raises SampleError for what is none."""
+    if isinstance(record, NotJson):
+        raise SampleError(record)
     if not isinstance(record, dict):
         raise SampleError(f"is {type(record).__name__}; expected an object with conversations")
     exchanges = _exchanges(record.get("conversations"))

@@ -2,12 +2,15 @@
 
 media_root: .                         # optional; paths are relative to the YAML file
 datasets:
-  captions: {format: llava, path: captions.json, media: images}
+  captions: {path: captions.json, media: images}               # LLaVA's layout, JSON or JSON lines
+  r2r: {format: navila, path: NaVILA-Dataset/R2R}              # a folder with annotations.json
+  walks: {format: lerobot, path: runs/walks, frames: 4}        # a folder with meta/info.json, as `nvila-edge data collect` writes
 mixtures:
   stage1: captions*2@0.5              # twice, of a half that is drawn by the seed
   stage2:
     - {dataset: captions, repeat: 1.5, keep: kept/captions.txt}
-    - {dataset: captions, weight: 0.3}
+    - r2r*2
+    - walks
 """
 
 from __future__ import annotations
@@ -21,11 +24,11 @@ from typing import Any
 import numpy as np
 import yaml
 
-from nvila_edge.training import llava
+from nvila_edge.training import llava, navigation
 from nvila_edge.training.recipe import RecipeError, fill, suggest
 from nvila_edge.training.samples import READERS, Faults, Sample, Source
 
-assert llava.read_llava  # registers the layout
+assert llava.read_llava and navigation.read_navila  # their modules register the layouts
 _ITEM = re.compile(r"([A-Za-z0-9_.-]+)(?:\*([0-9.]+))?(?:@([0-9.]+))?")
 
 
@@ -51,12 +54,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class DatasetPlace:
-    """A data set as the YAML file says it: format is one of READERS."""
+    """A data set as the YAML file says it: format is one of READERS; path, media and frames: see Source."""
 
     path: str
     media: str = "."
     format: str = "llava"
     system_prompt: bool = True
+    frames: int = 8
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Mixture:
     faults: Faults
 
     def order(self, seed: int) -> list[Sample]:
-        """The epoch: every part shuffled by the seed, all spread evenly over the whole (facts/nvila.md section 3.2), whatever the number of processes.
+        """The epoch: every part shuffled by the seed, all spread evenly over the whole (as VILA's llava_trainer.py does), whatever the number of processes.
 
         VILA trims every data set to whole global batches; the trainer trims only the epoch, so that small data sets are not lost.
         """
@@ -159,7 +163,8 @@ def _read(path: Path, content: dict[str, Any], name: str, faults: Faults) -> lis
     annotations = root / place.path
     if not annotations.exists():
         raise RecipeError(f"data set {name}: {annotations} is not there; download it, or take {name} out of the mixture in {path}")
-    return list(READERS[place.format](Source(name, annotations, root / place.media, place.format, place.system_prompt), faults))
+    source = Source(name, annotations, root / place.media, place.format, place.system_prompt, place.frames)
+    return list(READERS[place.format](source, faults))
 
 
 def _chosen(entry: Entry, samples: Sequence[Sample], path: Path, seed: int) -> list[Sample]:

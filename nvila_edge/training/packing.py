@@ -1,4 +1,4 @@
-"""Several samples in one row, each as if it were alone: attention stays within a sample and positions restart (facts/nvila.md section 3.2).
+"""Several samples in one row, each as if it were alone: attention stays within a sample and positions restart (VILA's repack_multimodal_data).
 
 Shapes: T positions of a row, H hidden, A attention heads, D their size.
 """

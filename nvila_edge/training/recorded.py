@@ -34,7 +34,7 @@ class PictureFile:
         try:
             with Image.open(self.path) as image:
                 return np.asarray(image.convert("RGB"))
-        except OSError as error:  # what Pillow raises for files that are no pictures, too
+        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for files that are no pictures
             raise RecordedError(f"{self.path}: not readable as a picture ({error}); record or download it again") from None
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK
+from nvila_edge.training import recorded
 
-Picture = Path | np.ndarray  # a file, or uint8 [H, W, 3] RGB
+Picture = Path | np.ndarray | recorded.Picture  # a file, uint8 [H, W, 3] RGB, or what gives one
 LISTED = 20  # faults that are told in full; the others are counted
 
 
@@ -32,7 +33,7 @@ class Exchange:
 class Sample:
     """One conversation. The marks in its questions stand for `images` in order and for `video`: frames in order, or one file (or folder of frames) that
     is sampled when it is read. `duration_s` of the video is needed where texts name times; system_prompt False leaves the system turn empty (VILA's
-    `no_system_prompt`). `path` in messages: where it was read."""
+    `no_system_prompt`). tiled False: its images are one tile each, whatever the model's image mode, as the frames of a robot are."""
 
     id: str
     subset: str
@@ -41,6 +42,7 @@ class Sample:
     video: tuple[Picture, ...] | Path | None = None
     duration_s: float | None = None
     system_prompt: bool = True
+    tiled: bool = True
 
     def __post_init__(self) -> None:
         """Raises SampleError when there is nothing to teach, or the marks are not as many as the media."""
@@ -83,13 +85,15 @@ class Faults:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set lies: `path` of its annotations, `media` the folder that its pictures' names are relative to."""
+    """Where a data set lies: `path` of its annotations (llava) or its folder (navila, lerobot); `media`: the folder that the names of a llava set's
+    pictures are relative to; `frames`: how many of its history a navigation sample shows."""
 
     name: str
     path: Path
     media: Path
     format: str = "llava"
     system_prompt: bool = True
+    frames: int = 8
 
 
 Reader = Callable[[Source, Faults], Iterator[Sample]]
@@ -108,12 +112,14 @@ def reader(name: str) -> Callable[[Reader], Reader]:
 
 def opened_picture(picture: Picture) -> Image.Image:
     """The picture. Raises SampleError when it can't be read."""
-    if isinstance(picture, np.ndarray):
-        return Image.fromarray(picture)
     try:
+        if not isinstance(picture, Path):
+            return Image.fromarray(picture if isinstance(picture, np.ndarray) else picture.rgb())
         with Image.open(picture) as image:
             image.load()
             return image
+    except recorded.RecordedError as error:  # says which one
+        raise SampleError(str(error)) from error
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise SampleError(f"{picture} cannot be read: {error}") from error
 
@@ -128,7 +134,7 @@ def inside(folder: Path, name: Any) -> Path:
 
 
 def marked(question: str, images: int, video: bool) -> str:
-    """The question with one mark for each medium in front, and none elsewhere (VILA's LLaVA layout, facts/nvila.md section 1.7)."""
+    """The question with one mark for each medium in front, and none elsewhere (NVlabs/VILA, llava/data/dataset_impl/llava.py)."""
     bare = question.replace(IMAGE_MARK, "").replace(VIDEO_MARK, "").strip()
     return IMAGE_MARK * images + (VIDEO_MARK if video else "") + bare
 

@@ -25,7 +25,7 @@ def factor(step: int, steps: int, warmup: float) -> float:
 
 
 def new_optimizer(model: nn.Module, recipe: StageRecipe) -> torch.optim.Optimizer:
-    """One group for each part that trains; the published scripts honour only one of two such rates (facts/nvila.md section 3.3), here all count."""
+    """One group for each part that trains; the published scripts honour only one of two such rates (VILA's llava_trainer.py), here all count."""
     groups: dict[str, list[nn.Parameter]] = {}
     for name, parameter in named_trainable(model):
         groups.setdefault(part_of(name), []).append(parameter)

@@ -1,4 +1,4 @@
-"""Loss for temporal localisation: a time token that is nearly right is nearly right (facts/nvila.md section 3.6; LITA, arXiv 2403.19046)."""
+"""Loss for temporal localisation: a time token that is nearly right is nearly right (LITA, arXiv 2403.19046; NVlabs/VILA, llava/model/loss.py)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Recipes of NVILA's training stages: what trains, how fast, on what. YAML files in nvila_edge/recipes/train/, each with named sets of values.
 
-Values: the paper's Table 7 (`paper`) and the released scripts' (`released`, `released-lite`), which disagree (facts/nvila.md section 3.1).
+Values: the paper's Table 7 (`paper`) and the released scripts' (`released`, `released-lite`), which disagree (arXiv 2412.04468; NVlabs/VILA, scripts/).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Tuning:
-    """How the parts that train are tuned, and LoRA's sizes (the released scripts' rank 64, alpha 16, dropout 0.05; facts/nvila.md section 3.3)."""
+    """How the parts that train are tuned, and LoRA's sizes (the released scripts' rank 64, alpha 16, dropout 0.05)."""
 
     vision: str = "full"
     language: str = "full"

@@ -1,4 +1,4 @@
-"""Times of a video as tokens <t0> .. <tN-1>: for temporal localisation (facts/nvila.md section 3.6; LITA, arXiv 2403.19046)."""
+"""Times of a video as tokens <t0> .. <tN-1>: for temporal localisation (LITA, arXiv 2403.19046)."""
 
 from __future__ import annotations
 

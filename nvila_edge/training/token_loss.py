@@ -1,7 +1,7 @@
 """Cross-entropy of tokens: Liger's Triton kernel on an NVIDIA GPU where liger-kernel is installed, else torch's own.
 
 NVILA takes the plain kernel on float32 logits, which writes the gradient over them, not the one that is fused with the output layer
-(facts/nvila.md section 3.4): what is saved is one copy of the logits, the largest tensor of a pass.
+(NVlabs/VILA, llava/model/liger/cross_entropy.py): what is saved is one copy of the logits, the largest tensor of a pass.
 """
 
 from __future__ import annotations

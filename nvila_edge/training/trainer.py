@@ -1,7 +1,7 @@
 """One stage of training, from its recipe to a checkpoint in the published layout. The same under torchrun as in one process.
 
 The loss of a step is a token mean over its global batch: summed cross-entropy divided by the number of label tokens on all processes and in all rows
-(facts/nvila.md section 3.2).
+(as NVlabs/VILA counts it: num_items_in_batch).
 """
 
 from __future__ import annotations

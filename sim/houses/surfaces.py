@@ -23,7 +23,7 @@ CEILING_COLOUR = (0.97, 0.97, 0.95)
 CAP_COLOUR = (0.30, 0.30, 0.33)  # tops of walls: only the map from above sees them
 OUTSIDE_COLOUR = (0.78, 0.74, 0.68)
 TILE_M = 1.0
-# Habitat puts the agent on multiples of 0.2 m above a scene's lowest geometry, rounded up (facts/vln-ce.md 2.7.2): with the foundation's
+# Habitat puts the agent on multiples of 0.2 m above a scene's lowest geometry, rounded up (habitat-sim 0.3.3): with the foundation's
 # underside here the feet are 3 cm above the floor; a bare floor at 0 would lift them by 20 cm, and rugs by a step below -0.18.
 FOUNDATION_M = -0.17
 

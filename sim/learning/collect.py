@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from nvila_edge.navigation.actions import ACTIONS
+from nvila_edge.options.collect import CollectOptions
 from nvila_edge.serving.process import FREE_PORT, start_server
 from nvila_edge.shipped import BUNDLE
 from nvila_edge.training.layouts import ANNOTATIONS, INFO
@@ -31,25 +31,6 @@ from sim.training_pool import TrainingPool
 
 SETTINGS, SUMMARY, LOCK = "collect.json", "collected.json", ".lock"
 UNPACKED = ".frames"  # where the frames of a LeRobot dataset lie until they are in its files
-
-
-@dataclass(frozen=True)
-class CollectOptions:
-    """What `nvila-edge data collect` was asked; see its help. `bundle` None is the built-in one."""
-
-    out: Path
-    format: Literal["navila", "lerobot"] = "navila"
-    source: Literal["expert", "dagger", "policy"] = "expert"
-    houses: int = 10
-    episodes: int = 100
-    split: str = "train"
-    seed: int = 0
-    bundle: Path | None = None
-    workers: int = 2
-    expert_share: float = 0.3
-    keep: Literal["all", "successes"] = "all"
-    stop_copies: int = 3
-    largest_share: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 
 from nvila_edge.navigation.actions import ACTIONS, Forward, Stop
-from sim.report.run import LABELS, Run
+from sim.report.run import LABELS, Run, is_rejected
 from sim.summary import wilson
 
 KINDS = tuple(
@@ -50,7 +50,7 @@ def confusion(run: Run) -> Confusion:
             continue
         for decision, wanted in zip(result["trace"], witness.expert):
             if wanted is not None and 0 <= wanted < len(ACTIONS):
-                counts[wanted, len(ACTIONS) if decision["action"] is None else decision["action"]] += 1
+                counts[wanted, len(ACTIONS) if is_rejected(decision) else decision["action"]] += 1
     return Confusion(counts)
 
 

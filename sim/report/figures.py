@@ -11,7 +11,7 @@ from nvila_edge.navigation.actions import ACTIONS
 from sim.report import svg
 from sim.report.published import EPISODES, R2R, Published, benchmark_of, camera_text, differences, rows, sliding_text
 from sim.report.rates import Grouping
-from sim.report.run import LABELS, OUTCOMES, Run, class_of, outcome
+from sim.report.run import LABELS, OUTCOMES, Run, class_of, is_rejected, outcome
 from sim.results import Record, number
 
 NAMES = {
@@ -129,11 +129,11 @@ def shares(counts: Sequence[int]) -> list[float]:
 
 
 def action_counts(results: Sequence[Record]) -> list[int]:
-    """How often each of the ten actions was decided."""
+    """How often each of the ten actions was answered."""
     counts = [0] * len(ACTIONS)
     for result in results:
         for decision in result["trace"]:
-            if decision["action"] is not None:
+            if not is_rejected(decision):
                 counts[decision["action"]] += 1
     return counts
 
@@ -157,7 +157,7 @@ def outcomes_chart(run: Run) -> str:
 
 def rejections(run: Run) -> str:
     """The answers that were no action, the most frequent first; "" when there were none."""
-    texts = Counter(str(decision.get("text", "")) for result in run.results for decision in result["trace"] if decision["action"] is None)
+    texts = Counter(str(decision.get("text", "")) for result in run.results for decision in result["trace"] if is_rejected(decision))
     if not texts:
         return ""
     hit = sum(1 for result in run.results if result["rejections"])

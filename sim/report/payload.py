@@ -17,7 +17,7 @@ from sim.decisions import Witness
 from sim.report.confusion import KINDS
 from sim.report.pictures import link, sources
 from sim.report.rates import LENGTH_EDGES_M, span_index, span_labels
-from sim.report.run import LABELS, OUTCOMES, Run, class_of, outcome_class
+from sim.report.run import LABELS, OUTCOMES, Run, class_of, is_rejected, outcome_class
 from sim.results import MAPS, REPORT, VIDEOS, Record, number, video_name
 
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -121,7 +121,8 @@ def _changes(positions: Sequence[Sequence[float]]) -> list[Sequence[float]]:
 
 
 def _decisions(result: Record, latencies: Sequence[float], witness: Witness | None) -> Record:
-    """Columns of the decisions: action (-1: none), probabilities, latency, point of the way; what the witness adds, where there is one."""
+    """Columns of the decisions: action (-1: none), probabilities, latency, point of the way; `said`: the answers that were no action, also where
+    their agent did something instead; what the witness adds, where there is one."""
     trace, at, point = result["trace"], [], 0
     for index, position in enumerate(result["positions"]):
         point += index > 0 and position != result["positions"][index - 1]
@@ -131,7 +132,7 @@ def _decisions(result: Record, latencies: Sequence[float], witness: Witness | No
         "p": [_letters(decision["candidates"]) for decision in trace],
         "ms": [_short(value) for value in latencies],
         "at": [at[min(decision["step"], len(at) - 1)] for decision in trace],
-        "said": {index: str(decision.get("text", ""))[:200] for index, decision in enumerate(trace) if decision["action"] is None},
+        "said": {index: str(decision.get("text", ""))[:200] for index, decision in enumerate(trace) if is_rejected(decision)},
     }
     if witness is not None:
         more |= {

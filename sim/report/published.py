@@ -1,7 +1,7 @@
 """What others have published on VLN-CE val-unseen, and why a run of ours may not be compared with it.
 
 All rows are self-reported; "quoted" ones were read in later authors' tables. Cameras, sliding and turn angles are those of the systems' published
-configurations; "" is not stated. Source: facts of 2026-11, vln-ce.md 2.2 and 2.5.
+configurations; "" is not stated. Source: each row's repository or paper, read in 2026-11; rows of later tables say so.
 """
 
 from __future__ import annotations

@@ -74,6 +74,11 @@ class Run:
         return self.summary.get("config", {})
 
 
+def is_rejected(decision: Record) -> bool:
+    """Whether an entry of a trace is an answer that was no action, also where its agent did something instead."""
+    return decision["action"] is None or bool(decision.get("rejected"))
+
+
 def outcome(result: Record) -> str:
     """Which of OUTCOMES an episode had."""
     if result["success"]:

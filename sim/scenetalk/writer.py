@@ -25,7 +25,7 @@ from sim.scenetalk.samples import Talk
 from sim.scenetalk.signs import sign_view, with_signs
 from sim.scenetalk.views import interesting_view
 
-STAGES = (1, 2, 3, 4, 5)  # the paper's (facts/nvila.md, section 3): alignment, vision encoder, token processor, images, video
+STAGES = (1, 2, 3, 4, 5)  # the paper's (arXiv 2412.04468, Table 7): alignment, vision encoder, token processor, images, video
 ANNOTATIONS = "annotations.jsonl"
 _PAINTED_EVERY = 20  # views: painting a house anew takes as long as several of them
 _WALKS = 6  # of a house; many things are said of each

@@ -7,10 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from agents.events import Decided, Event, Executed
 from agents.protocols import Frame, Motion
 from agents.robots.dry_run import DryRun
-from nvila_edge.navigation.actions import Action, Primitive
+from nvila_edge.navigation.actions import ACTIONS, Action, Primitive
 from nvila_edge.navigation.decision import Decision
+from nvila_edge.navigation.profiles import PROFILES
+from nvila_edge.serving.jpeg import decode_jpeg, encode_jpeg
+from tests.nvila_edge.pixel_engine import PixelEngine
 
 
 class PoseCamera:
@@ -54,3 +58,21 @@ class Script:
         if isinstance(answer, Exception):
             raise answer
         return Decision(answer, "as told", 1.0)
+
+
+def check_answers_are_those_of_an_undisturbed_server(events: Sequence[Event], camera: PoseCamera) -> int:
+    """Replay in process what was asked: the frames, and the decisions that were begun; dropped ones are not among them. Returns how many were begun."""
+    engine = PixelEngine(PROFILES["stream"])
+    begun: list[tuple[np.ndarray, int]] = []
+    started = {event.n for event in events if isinstance(event, Executed)}
+    for event in events:
+        if isinstance(event, Decided):
+            session = engine.session("go")
+            for tokens, action in begun:
+                session.replay(tokens, ACTIONS[action])
+            tokens = engine.encode(decode_jpeg(encode_jpeg(camera.shown[event.frame_id]))[None])
+            assert session.decide(tokens).candidates == event.decision.candidates
+            if event.n in started:
+                assert event.decision.action is not None
+                begun.append((tokens, ACTIONS.index(event.decision.action)))
+    return len(begun)

@@ -15,13 +15,10 @@ from agents.guard import allowed_primitives
 from agents.loop import Loop, LoopConfig
 from agents.policy import RemotePolicy
 from agents.robots.dry_run import DryRun
-from nvila_edge.navigation.actions import ACTIONS
-from nvila_edge.navigation.profiles import PROFILES
 from nvila_edge.serving.client import Client
-from nvila_edge.serving.jpeg import decode_jpeg, encode_jpeg
 from nvila_edge.serving.process import ServerProcess
-from tests.agents.support import PoseCamera
-from tests.nvila_edge.pixel_engine import PixelEngine, start_pixel_server
+from tests.agents.support import PoseCamera, check_answers_are_those_of_an_undisturbed_server
+from tests.nvila_edge.pixel_engine import start_pixel_server
 
 STEPS, PRIMITIVE_S = 40, 0.02
 
@@ -92,23 +89,6 @@ def check_every_decision_is_carried_out_once_or_dropped(events: list[Event]) -> 
         assert event.decision.action is not None
         whole = allowed_primitives(event.decision.action, LoopConfig().limits)
         assert done + dropped == whole or (isinstance(events[-1], Ended) and until == len(events) and done == whole[: len(done)])
-
-
-def check_answers_are_those_of_an_undisturbed_server(events: list[Event], camera: PoseCamera) -> None:
-    """Replay in process what was asked: the frames, and the decisions that were begun."""
-    engine = PixelEngine(PROFILES["stream"])
-    begun: list[tuple[np.ndarray, int]] = []
-    started = {event.n for event in events if isinstance(event, Executed)}
-    for event in events:
-        if isinstance(event, Decided):
-            session = engine.session("go")
-            for tokens, action in begun:
-                session.replay(tokens, ACTIONS[action])
-            tokens = engine.encode(decode_jpeg(encode_jpeg(camera.shown[event.frame_id]))[None])
-            assert session.decide(tokens).candidates == event.decision.candidates
-            if event.n in started:
-                assert event.decision.action is not None
-                begun.append((tokens, ACTIONS.index(event.decision.action)))
 
 
 @pytest.mark.parametrize(("profile", "seed"), [("stream", 0), ("stream", 1), ("navila", 2)])

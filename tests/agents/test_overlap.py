@@ -14,13 +14,11 @@ from agents.overlap import OverlapConfig, Overlapped
 from agents.policy import RemotePolicy
 from agents.protocols import Frame, Motion, RobotError
 from agents.robots.dry_run import DryRun
-from nvila_edge.navigation.actions import ACTIONS, Action, Forward, Primitive, Stop, Turn
+from nvila_edge.navigation.actions import Action, Forward, Primitive, Stop, Turn
 from nvila_edge.navigation.decision import Decision
-from nvila_edge.navigation.profiles import PROFILES
 from nvila_edge.serving.client import Client
-from nvila_edge.serving.jpeg import decode_jpeg, encode_jpeg
-from tests.agents.support import PoseCamera, Script
-from tests.nvila_edge.pixel_engine import PixelEngine, start_pixel_server
+from tests.agents.support import PoseCamera, Script, check_answers_are_those_of_an_undisturbed_server
+from tests.nvila_edge.pixel_engine import start_pixel_server
 
 THINKS_S, MOVES_S = 0.08, 0.25
 WIDE = OverlapConfig(max_ahead_m=0.2, max_ahead_deg=12)  # a dry run has no odometry: time tells how far it still goes
@@ -132,7 +130,6 @@ def test_leaving_it_anywhere_ends_the_motion(after: type) -> None:
 
 
 def test_the_server_is_told_what_was_executed_so_that_any_server_would_answer_the_same() -> None:
-    """Replay in process what was asked: the frames, and the decisions that were begun; dropped ones are not among them."""
     robot = DryRun(0.1)
     camera = PoseCamera(robot)
     with start_pixel_server("stream", delay_s=0.03) as server, Client(server.address) as client:
@@ -141,16 +138,4 @@ def test_the_server_is_told_what_was_executed_so_that_any_server_would_answer_th
         loop = Overlapped(RemotePolicy(client), camera, robot, client, LoopConfig(max_primitives=30), overlap=tight)
         events = list(loop.run("go", "e"))
     assert loop.account.handed_over + loop.account.revised >= 4
-    engine, begun = PixelEngine(PROFILES["stream"]), []
-    started = {event.n for event in events if isinstance(event, Executed)}
-    for event in events:
-        if isinstance(event, Decided):
-            session = engine.session("go")
-            for tokens, action in begun:
-                session.replay(tokens, ACTIONS[action])
-            tokens = engine.encode(decode_jpeg(encode_jpeg(camera.shown[event.frame_id]))[None])
-            assert session.decide(tokens).candidates == event.decision.candidates
-            if event.n in started:
-                assert event.decision.action is not None
-                begun.append((tokens, ACTIONS.index(event.decision.action)))
-    assert len(begun) > 5
+    assert check_answers_are_those_of_an_undisturbed_server(events, camera) > 5

@@ -1,4 +1,4 @@
-"""The named agents: what the facts say of each, and what is said of names that do not exist."""
+"""The named agents: what was published of each, and what is said of names that do not exist."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ FILE = "tiny-w4-g128-awq-v2.pt"
 
 
 def packed(codes):
-    """int16 [N/4, K] of codes 0..15 [N, K]: where each code goes, computed one by one (facts/nvila.md section 2.1)."""
+    """int16 [N/4, K] of codes 0..15 [N, K]: where each code goes, computed one by one (mit-han-lab/llm-awq's packer)."""
     rows, columns = codes.shape
     words = np.zeros((rows // 4, columns), np.uint16)
     n, k = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")

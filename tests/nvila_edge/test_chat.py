@@ -149,7 +149,7 @@ def test_a_video_that_was_cut_off_gives_its_frames_soon(tmp_path: Path) -> None:
 )
 def test_options_that_make_no_sense_are_refused(wrong: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ChatOptions("checkpoint", **wrong)
+        said(ChatOptions("checkpoint", **wrong))
 
 
 def test_an_unknown_device_and_a_bundles_limits_are_named(checkpoint: Path, tmp_path: Path) -> None:

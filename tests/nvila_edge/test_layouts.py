@@ -60,10 +60,7 @@ def test_folders_without_a_usable_set_say_what_is_missing(tmp_path: Path) -> Non
     with pytest.raises(RecordedError, match="neither annotations.json .* nor meta/info.json"):
         open_samples(tmp_path)
     (tmp_path / "annotations.json").write_text("[")
-    with pytest.raises(RecordedError, match=r"annotations\.json: not readable as JSON"):
-        open_samples(tmp_path)
-    (tmp_path / "annotations.json").write_text("{}")
-    with pytest.raises(RecordedError, match="expected a list of samples, found dict"):
+    with pytest.raises(RecordedError, match=r"annotations\.json cannot be read"):
         open_samples(tmp_path)
     (tmp_path / "annotations.json").write_text("[]")
     with pytest.raises(RecordedError, match="no folder of frames; expected elsewhere"):

@@ -17,7 +17,7 @@ ranges = st.tuples(st.integers(1, 16), st.integers(0, 12)).map(lambda pair: (pai
 
 
 def by_the_rule(width, height, tile, low, high):
-    """facts/nvila.md 1.3, the other way round: every product is tried in turn. None where two grids of one product are equally near."""
+    """The published rule, the other way round: every product is tried in turn. None where two grids of one product are equally near."""
     nearest = min(abs(width / height - i / j) for i in range(1, high + 1) for j in range(1, high + 1) if low <= i * j <= high)
     best = None
     for product in range(low, high + 1):

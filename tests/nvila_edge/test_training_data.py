@@ -44,10 +44,10 @@ def test_media_come_before_the_first_question_wherever_they_stood(tmp_path):
 
 
 def test_json_lines_and_a_video_with_its_duration(tmp_path):
-    line = json.dumps({"video": "v.mp4", "duration": 12.5, "conversations": _turns()})
+    line = json.dumps({"video": "v.mp4", "duration": 12.5, "conversations": _turns("q", "one\u2028two")}, ensure_ascii=False)
     (sample,), faults = _records(tmp_path, f"{line}\n\nno json\n", "a.jsonl")
     assert sample.video == tmp_path / "v.mp4" and sample.duration_s == 12.5 and sample.exchanges[0].question == "<vila/video>q"
-    assert faults.listed[0].startswith("set/line 3: is not JSON")
+    assert sample.exchanges[0].answer == "one\u2028two" and faults.listed[0].startswith("set/line 3: is not JSON")
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,18 @@ def test_rejections_are_no_actions() -> None:
     assert action_counts([result(1, True)]) == [1, 0, 0, 1, 0, 0, 0, 0, 0, 0]
 
 
+def test_a_rejection_that_something_was_done_instead_of_is_one_everywhere(tmp_path: Path) -> None:
+    done = result(1, True)
+    done["trace"][1] |= {"action": 5, "rejected": True}  # navid's agent draws an action
+    out = run(tmp_path / "a", [done])
+    witnessed(out, "1")
+    path = build_report(out)
+    more = json.loads(data_of(path)["episodes"][0]["runs"][0]["more"])
+    assert more["a"] == [3, 5, 0] and more["said"] == {"1": "<i>what?</i>"}, "the strip marks it, and shows what was done"
+    assert "1 of 3 decisions, in 1 episode." in parsed(path).text and action_counts([done]) == action_counts([result(1, True)])
+    assert confusion(Run.load(out)).counts[3].tolist() == [1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1]
+
+
 def test_axes_end_at_round_numbers() -> None:
     assert [nice_top(value) for value in (0, 0.3, 1, 37, 80, 81)] == [1, 0.4, 1, 40, 80, 100]
 

@@ -12,7 +12,7 @@ from sim.dataset import build_dataset
 from sim.episodes import Episode
 from sim.evaluate import EvalOptions, evaluate
 from sim.results import OutputError
-from sim.shards import Shard, merge
+from sim.shards import Shard, folder_of, merge
 from tests.sim.test_evaluate import Silent, same
 
 EPISODES = [Episode(str(n), "", "", (0, 0, 0), (0, 0, 0, 1), ((0, 0, 0),), ((0, 0, 0),), "", 1.0, ()) for n in range(37)]
@@ -53,7 +53,7 @@ def shards(whole: EvalOptions, tmp_path_factory: pytest.TempPathFactory) -> list
     made = [EvalOptions(**{**vars(whole), "out": out, "shard": f"{index}/3"}) for index in (1, 2, 3)]
     for options in made:
         evaluate(options, Silent())
-    return [options.folder for options in made]
+    return [folder_of(options) for options in made]
 
 
 def copies(shards: list[Path], folder: Path) -> list[Path]:
@@ -98,7 +98,7 @@ def test_shards_of_different_evaluations_are_refused_with_what_differs(whole: Ev
     other = EvalOptions(**{**vars(whole), "out": tmp_path, "shard": "2/3", "seed": 7})
     evaluate(other, Silent())
     with pytest.raises(OutputError, match="no shards of one evaluation: seed 0 and 7"):
-        merge(tmp_path / "out", [shards[0], other.folder, shards[2]])
+        merge(tmp_path / "out", [shards[0], folder_of(other), shards[2]])
     with pytest.raises(OutputError, match="holds no shard"):
         merge(tmp_path / "out", [whole.out])
 

@@ -12,7 +12,7 @@ from nvila_edge.engines.manifest import BundleError, Manifest
 from nvila_edge.engines.spec import EngineSpec
 
 ABOUT = "engines.json"
-MAX_TILES = 13  # 12 tiles and the thumbnail, the published limit of `dynamic` (facts/nvila.md section 1.4)
+MAX_TILES = 13  # 12 tiles and the thumbnail, the published limit of `dynamic` (NVlabs/VILA: max_tiles)
 MAX_TEXT_TOKENS = 1024  # instruction (448 at most), prompt and answer
 ShapeRange = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 

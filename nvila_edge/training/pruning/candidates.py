@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from nvila_edge.training.llava import records, sample_of
+from nvila_edge.training.json_records import records
+from nvila_edge.training.llava import sample_of
 from nvila_edge.training.mixture import DatasetPlace, mixture_entries
 from nvila_edge.training.recipe import RecipeError, fill, suggest
 from nvila_edge.training.samples import Faults, Sample, SampleError, Source
@@ -54,7 +55,7 @@ def candidates(places: Sequence[Source], by: str, faults: Faults) -> list[Candid
     """
     found: list[Candidate] = []
     for source in places:
-        for number, record in records(source, faults):
+        for number, record in records(source.path):
             name = str(record.get("id", number)) if isinstance(record, dict) else number
             try:
                 sample = sample_of(source, name, record)

@@ -6,7 +6,6 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from nvila_edge.model.nvila import NVILA
 from nvila_edge.model.opening import opened
 from nvila_edge.model.preprocess import pixels
 from nvila_edge.model.vision import TorchEncoder
+from nvila_edge.options.prune import Measuring
 from nvila_edge.progress import Estimate
 from nvila_edge.training.collate import Prepared, Preparer
 from nvila_edge.training.delta_loss import Answered, answer_log_probabilities
@@ -33,18 +33,6 @@ _TILES = 16  # that go through the tower at once
 
 Say = Callable[[str], None]
 Measure = Callable[[NVILA, Sequence[Prepared]], list[dict[str, Any]]]
-
-
-@dataclass(frozen=True)
-class Measuring:
-    """samples: how many a model sees at once (part of what a ledger belongs to: sums differ in their last bits); max_length in positions."""
-
-    samples: int = 8
-    max_length: int = 8192
-
-    def __post_init__(self) -> None:
-        if self.samples < 1 or self.max_length < 2:
-            raise ValueError(f"batch is {self.samples} and max_length {self.max_length}; expected at least 1 and 2")
 
 
 def answers_of(name: str, checkpoint: str, found: Sequence[Candidate], out: Path, how: Measuring, say: Say) -> dict[str, Answered | str]:
@@ -87,9 +75,9 @@ def _measured(
         raise ValueError(
             f"this method asks a model that was not given ({name}); name a checkpoint folder or hub id with --large and --small"
         )
-    belongs = {"model": _identity(checkpoint), "data": fingerprint(found), "batch": how.samples, "max_length": how.max_length}
+    belongs = {"model": _identity(checkpoint), "data": fingerprint(found), "batch": how.batch, "max_length": how.max_length}
     ledger = Ledger(out / f"{name}.jsonl", belongs)
-    groups = [found[start : start + how.samples] for start in range(0, len(found), how.samples)]
+    groups = [found[start : start + how.batch] for start in range(0, len(found), how.batch)]
     groups = [group for group in groups if any(one.key not in ledger.lines for one in group)]
     if groups:
         cuda = torch.cuda.is_available()

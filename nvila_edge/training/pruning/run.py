@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Container
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,40 +14,14 @@ from typing import Any
 import numpy as np
 import yaml
 
+from nvila_edge.options.prune import PruneOptions
 from nvila_edge.training.delta_loss import REDUCTIONS, Answered, delta_loss
 from nvila_edge.training.pruning import choices
 from nvila_edge.training.pruning.candidates import Candidate, candidates, sources
-from nvila_edge.training.pruning.measuring import Measuring, answers_of, features_of
+from nvila_edge.training.pruning.measuring import answers_of, features_of
 from nvila_edge.training.samples import Faults
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PruneOptions:
-    """large and small: checkpoint folders or hub ids (delta needs both, cluster the large one). mixture: a name in `data`, where that is a mixture
-    file; by: key of a record that names its subset. clusters: at most so many in a subset; the paper does not say how many, 100 is ours."""
-
-    data: Path
-    out: Path
-    large: str = ""
-    small: str = ""
-    keep: float = 0.5
-    method: str = "delta"
-    reduce: str = "mean"
-    mixture: str = ""
-    by: str = ""
-    clusters: int = 100
-    seed: int = 0
-    measuring: Measuring = field(default_factory=Measuring)
-
-    def __post_init__(self) -> None:
-        choices.kept_count(1, self.keep)
-        for key, allowed in (("method", choices.METHODS), ("reduce", REDUCTIONS)):
-            if getattr(self, key) not in allowed:
-                raise ValueError(f"{key} is {getattr(self, key)!r}; allowed: {', '.join(allowed)}")
-        if self.clusters < 1:
-            raise ValueError(f"clusters is {self.clusters}; expected 1 or more")
 
 
 @dataclass(frozen=True)
@@ -78,6 +52,7 @@ def prune(options: PruneOptions, say: Say) -> Pruned:
     """
     from nvila_edge.training.pruning.report import page
 
+    _check(options)
     options.out.mkdir(parents=True, exist_ok=True)
     faults = Faults()
     found = candidates(sources(options.data, options.mixture), options.by, faults)
@@ -92,6 +67,18 @@ def prune(options: PruneOptions, say: Say) -> Pruned:
     pruned = Pruned(options, chosen, faults)
     _write(pruned, page(pruned))
     return pruned
+
+
+def _check(options: PruneOptions) -> None:
+    """Raises ValueError for a share, a choice or a number that is not allowed."""
+    choices.kept_count(1, options.keep)
+    for key, allowed in (("method", choices.METHODS), ("reduce", REDUCTIONS)):
+        if getattr(options, key) not in allowed:
+            raise ValueError(f"{key} is {getattr(options, key)!r}; allowed: {', '.join(allowed)}")
+    if options.clusters < 1:
+        raise ValueError(f"clusters is {options.clusters}; expected 1 or more")
+    if options.measuring.batch < 1 or options.measuring.max_length < 2:
+        raise ValueError(f"batch is {options.measuring.batch} and max_length {options.measuring.max_length}; expected at least 1 and 2")
 
 
 def summary(pruned: Pruned) -> dict[str, Any]:

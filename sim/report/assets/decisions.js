@@ -26,14 +26,17 @@ function thumb(run, more, n, scale) {
   return el("span", { class: "thumb", style }, image);
 }
 
+// What was done; beside an answer that was no action, that it was done in its place.
+const doneAt = (more, n) => (more.a[n] >= 0 && more.said[n] !== undefined ? `${actionName(-1)}, instead ${actionName(more.a[n])}` : actionName(more.a[n]));
+
 const latency = (more, n) => (more.ms[n] === undefined ? "" : `${more.ms[n].toFixed(more.ms[n] < 10 ? 1 : 0)} ms`);
 
 function card(run, more, n, choose) {
   const p = probabilities(more.p[n]), action = more.a[n], expert = more.x ? more.x[n] : -1;
-  const title = p ? DATA.labels.map((label, i) => `${label}: ${(100 * p[i]).toFixed(1)} %`).join("\n") : actionName(action);
-  return el("button", { class: `decision ${expert >= 0 && expert !== action ? "unlike" : ""}`, type: "button", title, "data-n": n, onclick: () => choose(n) },
+  const title = p ? DATA.labels.map((label, i) => `${label}: ${(100 * p[i]).toFixed(1)} %`).join("\n") : doneAt(more, n);
+  return el("button", { class: `decision ${more.said[n] !== undefined ? "rejected" : expert >= 0 && expert !== action ? "unlike" : ""}`, type: "button", title, "data-n": n, onclick: () => choose(n) },
     thumb(run, more, n, 1), bars(p, action, expert),
-    el("span", { class: "what" }, el("b", {}, `${n + 1}`), ` ${actionName(action)}`),
+    el("span", { class: "what" }, el("b", {}, `${n + 1}`), ` ${doneAt(more, n)}`),
     el("span", { class: "soft" }, [p && action >= 0 ? p[action].toFixed(2) : null, latency(more, n)].filter(Boolean).join(" · ")));
 }
 
@@ -45,7 +48,7 @@ function inspector(run, more, n) {
   const stages = Object.entries(more.st ?? {}).map(([stage, values]) => `${stage} ${values[n] ?? "–"}`).join(", ");
   return el("div", { class: "inspector" }, thumb(run, more, n, 2),
     el("div", { class: "chosen" },
-      el("p", {}, el("b", {}, `Decision ${n + 1} of ${more.a.length}: ${actionName(action)}`), more.said[n] === undefined ? "" : ` — “${more.said[n]}”`),
+      el("p", {}, el("b", {}, `Decision ${n + 1} of ${more.a.length}: ${doneAt(more, n)}`), more.said[n] === undefined ? "" : ` — “${more.said[n]}”`),
       el("table", { class: "ten" }, ...rows),
       el("p", { class: "soft" }, [latency(more, n), stages && `${stages} ms`].filter(Boolean).join(" · "))));
 }
