@@ -20,12 +20,12 @@ import tyro
 
 from agents.cameras.go2 import Go2Camera
 from agents.events import Decided, Ended, Executed
+from agents.executor import Executor
 from agents.guard import GuardLimits
 from agents.loop import Loop, LoopConfig
 from agents.policy import RemotePolicy
 from agents.protocols import Motion, RobotError
-from agents.robots.go2 import Go2
-from agents.robots.velocity import OdometryRobot
+from agents.robots.go2 import DRIVEN, Go2
 from nvila_edge.navigation.actions import Action, Forward, Primitive, Turn, primitives
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.process import start_process, start_server
@@ -120,7 +120,7 @@ def follow(robot: Go2, camera: Go2Camera, policy: RemotePolicy, client: Client, 
     latency_ms, motions, reason = [], [], "time"
     config = LoopConfig(limits=GuardLimits())
     began_s = time.monotonic()
-    for event in Loop(policy, camera, OdometryRobot(robot), client, config).run(instruction, "bench"):
+    for event in Loop(policy, camera, Executor(robot, DRIVEN), client, config).run(instruction, "bench"):
         match event:
             case Decided(latency_ms=ms):
                 latency_ms.append(ms)
