@@ -161,7 +161,7 @@ def main(options: Options) -> None:
         assert client.wait_alive(10)
         robot = Go2("lo", options.domain, connect_s=15.0)
         robot.stand()
-        camera, policy, instruction = Go2Camera(), RemotePolicy(client), simulator.info["instruction"]
+        camera, policy, instruction = Go2Camera("lo", options.domain), RemotePolicy(client), simulator.info["instruction"]
         if options.primitives:
             result = follow(robot, camera, policy, client, instruction, options)
         else:

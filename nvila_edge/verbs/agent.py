@@ -15,12 +15,13 @@ class Agent:
     server: str
     """Address of a running `nvila-edge serve`."""
     camera: str
-    """webcam, webcam:N, /dev/videoN, realsense, realsense:SERIAL, realsense:FILE.db3, a folder of images, one image, or a video file."""
+    """webcam, webcam:N, /dev/videoN, realsense, realsense:SERIAL, realsense:FILE.db3, a folder of images, one image, or a video file; go2:INTERFACE,
+    a Go2's own."""
     instruction: str
     """Where to go, in words; @FILE: the text of a file; - : line by line from standard input, where a new line cancels the one under way."""
     robot: str = "dry-run"
-    """What moves: dry-run only says what it would do; kinematic is a simulated point; tcp://127.0.0.1:PORT is a robot's process
-    (python -m agents.robots.serve)."""
+    """What moves: dry-run only says what it would do; go2:INTERFACE, such as go2:eth0, is a Unitree Go2 on that network (go2:INTERFACE:DOMAIN for another
+    DDS domain than 0); kinematic is a simulated point; tcp://127.0.0.1:PORT is a robot's process (python -m agents.robots.serve)."""
     profile: str | None = None
     """The agent: ours, ours-text, navila, navila-bench, navid; left out: the one that the model is meant for."""
     dry_run: bool = False
