@@ -18,6 +18,7 @@ from agents.instructions import Lines
 from agents.loop import Loop, LoopConfig
 from agents.overlap import Overlapped
 from agents.profiles import ForcedStop, loop_config, remote_policy
+from agents.recording.robot import Relay
 from agents.robots.choice import checked_robot, open_robot
 from agents.telling import Record, Telling, told
 from nvila_edge.navigation.agent_profiles import AgentProfile, agent_profile, check_prompt
@@ -35,6 +36,7 @@ class Ready:
 
     loop: Loop
     agent: AgentProfile
+    relay: Relay  # what the robot says of its velocities goes to its recorder
 
 
 def _unheard(_: str) -> None:
@@ -76,10 +78,11 @@ def open_loop(
         policy = remote_policy(agent, client, DECISION_S)
         bounds = config or loop_config(agent, GuardLimits() if robot == "dry-run" else ON_ROBOT, SERVER_S)
         forced = ForcedStop(agent.privileged_stop) if agent.privileged_stop else None
-        body = stack.enter_context(open_robot(robot, agent.steps.turn_deg))
+        relay = Relay()
+        body = stack.enter_context(open_robot(robot, agent.steps.turn_deg, recorder=relay))
         pose = body.odometry if isinstance(body, Executor) else None
         parts = (policy, Watched(source, agent.camera, on_warning), body, client, bounds, forced)
-        yield Ready(Overlapped(*parts, pose=pose) if overlap else Loop(*parts), agent)
+        yield Ready((Overlapped if overlap else Loop)(*parts, pose=pose), agent, relay)
 
 
 def run_agent(
@@ -105,7 +108,7 @@ def run_agent(
     checked_instruction(instruction)
     options = {"robot": robot, "profile": profile, "config": config, "connect_s": connect_s, "keys": keys, "overlap": overlap}
     with ending_on_sigterm(), open_loop(server, camera, **options, on_warning=on_warning) as ready:
-        with told(Telling(on_event, on_warning), record, instruction, ready.agent, server) as tell:
+        with told(Telling(on_event, on_warning), record, instruction, ready.agent, server, ready.relay) as tell:
             return follow(ready.loop, instruction, tell.event)
 
 
@@ -135,7 +138,7 @@ def run_lines(
         while (line := lines.take()) is not None:
             if line:
                 own, count = None if record is None else replace(record, folder=record.folder / f"{count:03d}"), count + 1
-                with told(Telling(on_event, on_warning), own, line, ready.agent, server) as tell:
+                with told(Telling(on_event, on_warning), own, line, ready.agent, server, ready.relay) as tell:
                     ended = _follow_line(ready.loop, line, lines, tell.event)
     return ended
 

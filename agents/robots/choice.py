@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from agents.executor import Executor, ExecutorConfig
 from agents.obstacles import Clearance
 from agents.protocols import Robot, VelocityRobot
+from agents.recording.robot import Listener, Recorded
 from agents.robots.dry_run import DryRun
 from agents.robots.go2 import DRIVEN, open_go2
 from agents.robots.kinematic import Kinematic
@@ -68,11 +69,16 @@ def checked_robot(name: str) -> str:
 
 @contextmanager
 def open_robot(
-    name: str, turn_deg: int = TURN_STEP_DEG, config: ExecutorConfig | None = None, clearance: Callable[[], Clearance] | None = None
+    name: str,
+    turn_deg: int = TURN_STEP_DEG,
+    config: ExecutorConfig | None = None,
+    clearance: Callable[[], Clearance] | None = None,
+    recorder: Listener | None = None,
 ) -> Iterator[Robot]:
     """ "dry-run", a velocity robot by name (in this process), or the address of a robot's process (tcp://127.0.0.1:PORT). Halted at the end.
 
-    config: instead of what suits that robot. Raises ValueError naming what is allowed, RobotError when the robot cannot be reached.
+    config: instead of what suits that robot. recorder: of its velocities and odometry.
+    Raises ValueError naming what is allowed, RobotError when the robot cannot be reached.
     """
     checked_robot(name)
     with ExitStack() as stack:
@@ -82,6 +88,7 @@ def open_robot(
             moved = stack.enter_context(Remote(name) if name.startswith("tcp:") else Watchdog(velocity_robot(name)))
             found = _driver(moved.state.robot if isinstance(moved, Remote) else name)
             driven = config or (found[0].driven if found else ExecutorConfig())
-            robot = Executor(moved, replace(driven, turn_deg=turn_deg), clearance)
+            heard = moved if recorder is None else Recorded(moved, recorder)
+            robot = Executor(heard, replace(driven, turn_deg=turn_deg), clearance)
         stack.callback(robot.halt)
         yield robot

@@ -84,14 +84,16 @@ def _beware(text: str) -> None:
 
 def _tell(event: Any) -> None:
     """One line per event that people care about."""
-    from agents.events import Decided, Ended, ServerBack, ServerLost, Withheld
+    from agents.events import Decided, Ended, RobotBack, RobotLost, ServerBack, ServerLost, Withheld
 
     match event:
         case Decided(decision=decision, latency_ms=latency_ms):
             print(f"{decision.text}  (p {decision.probability:.2f}, {latency_ms:.0f} ms)", flush=True)
-        case Withheld(message=message) | ServerLost(message=message):
+        case Withheld(message=message) | ServerLost(message=message) | RobotLost(message=message):
             print(f"halted: {message}", flush=True)
         case ServerBack(outage_ms=outage_ms):
             print(f"the server is back after {outage_ms / 1000:.1f} s", flush=True)
+        case RobotBack(outage_ms=outage_ms):
+            print(f"the robot is back after {outage_ms / 1000:.1f} s", flush=True)
         case Ended(reason=reason, message=message, primitives=primitives):
             print(f"ended: {reason} after {primitives} steps" + (f" ({message})" if message else ""), flush=True)

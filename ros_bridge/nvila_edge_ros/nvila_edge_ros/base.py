@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from agents.obstacles import Clearance, Corridor, from_scan
-from agents.protocols import Odometry, RobotError
+from agents.protocols import HandsOff, Odometry, RobotError
 from nvila_edge_ros.settings import Settings
 
 _JUMP_MPS = 5.0  # odometry that is faster than any robot of this kind did not move: it jumped
@@ -40,7 +40,7 @@ class TopicBase:
     # --- VelocityRobot
 
     def command(self, linear_mps: float, angular_rps: float) -> None:
-        """Within the limits, and not towards an obstacle. Raises RobotError for what is not finite, and while it is blocked."""
+        """Within the limits, and not towards an obstacle. Raises RobotError for what is not finite, HandsOff while it is blocked."""
         if not (math.isfinite(linear_mps) and math.isfinite(angular_rps)):
             self.halt()
             raise RobotError(f"velocity ({linear_mps}, {angular_rps}) is not finite")
@@ -52,7 +52,7 @@ class TopicBase:
             linear = angular = 0.0
         with self._lock:
             if self._blocks:
-                raise RobotError("; ".join(self._blocks.values()))
+                raise HandsOff("; ".join(self._blocks.values()))
             self._sent_s, self._moving = time.monotonic(), linear != 0.0 or angular != 0.0
             self._publish(linear, angular)
 

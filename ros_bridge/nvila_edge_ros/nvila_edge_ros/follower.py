@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agents.events import Captured, Decided, Ended, Event, Executed, ServerBack, ServerLost, Withheld
+from agents.events import Captured, Decided, Ended, Event, Executed, RobotBack, RobotLost, ServerBack, ServerLost, Withheld
 from agents.executor import Executor, ExecutorConfig
 from agents.guard import GuardLimits
 from agents.limits import VelocityLimits
 from agents.loop import Loop
 from agents.profiles import loop_config, remote_policy
-from agents.protocols import Motion, RobotError
+from agents.protocols import HandsOff, Motion, Odometry, RobotError
 from agents.robots.go2 import DRIVEN
 from nvila_edge.navigation.actions import Primitive
 from nvila_edge.navigation.agent_profiles import agent_profile, check_prompt
@@ -28,7 +28,12 @@ from nvila_edge_ros.base import TopicBase
 from nvila_edge_ros.camera import TopicCamera
 from nvila_edge_ros.settings import Settings
 
-CONNECT_S, DECISION_S, SERVER_S = 10.0, 5.0, 60.0  # how long a first connection, an answer, and a lost server are waited for
+CONNECT_S, DECISION_S, SERVER_S, ROBOT_S = (
+    10.0,
+    5.0,
+    60.0,
+    5.0,
+)  # how long a first connection, an answer, a lost server and odometry are waited for
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -76,6 +81,8 @@ class _Held:
         """Carry it out. Raises RobotError for what has other reasons."""
         try:
             return self._robot.execute(primitive)
+        except HandsOff:
+            raise
         except RobotError:
             if self._link.alive or self._link.cancelled:
                 raise
@@ -168,7 +175,13 @@ class Follower:
         self._base.permitted = lambda: link.alive
         self._camera.begin()
         policy = remote_policy(agent, self.client, DECISION_S)
-        yield from Loop(policy, self._camera, robot, link, loop_config(agent, limits, SERVER_S)).run(instruction, goal)
+        config = replace(loop_config(agent, limits, SERVER_S), robot_deadline_s=ROBOT_S)
+        yield from Loop(policy, self._camera, robot, link, config, pose=self._pose).run(instruction, goal)
+
+    def _pose(self) -> Odometry:
+        if reasons := self._base.blocks.values():
+            raise HandsOff("; ".join(reasons))
+        return self._base.odometry()
 
     def _driven(self, turn_deg: int) -> ExecutorConfig:
         """As a Go2 is driven, within the node's limits."""
@@ -195,5 +208,9 @@ def _told(event: Event) -> dict[str, Any] | None:
             return {"state": "server_lost", "message": message}
         case ServerBack(outage_ms=outage_ms):
             return {"state": "server_back", "outage_ms": round(outage_ms)}
+        case RobotLost(message=message):
+            return {"state": "robot_lost", "message": message}
+        case RobotBack(outage_ms=outage_ms):
+            return {"state": "robot_back", "outage_ms": round(outage_ms)}
         case Captured() | Ended():
             return None
