@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from agents.executor import Executor, ExecutorConfig
-from agents.obstacles import Clearance
+from agents.obstacles import Clearance, nearest
 from agents.protocols import Robot, VelocityRobot
 from agents.recording.robot import Listener, Recorded
 from agents.robots.dry_run import DryRun
@@ -16,6 +16,7 @@ from agents.robots.go2 import DRIVEN, open_go2
 from agents.robots.kinematic import Kinematic
 from agents.robots.remote import Remote
 from agents.watchdog import Watchdog
+from agents.zones import Zone, zone_clearance
 from nvila_edge.navigation.actions import TURN_STEP_DEG
 
 
@@ -73,11 +74,13 @@ def open_robot(
     turn_deg: int = TURN_STEP_DEG,
     config: ExecutorConfig | None = None,
     clearance: Callable[[], Clearance] | None = None,
+    zones: tuple[Zone, ...] = (),
     recorder: Listener | None = None,
 ) -> Iterator[Robot]:
     """ "dry-run", a velocity robot by name (in this process), or the address of a robot's process (tcp://127.0.0.1:PORT). Halted at the end.
 
-    config: instead of what suits that robot. recorder: of its velocities and odometry.
+    config: instead of what suits that robot. zones: where it may go, also without a `clearance`.
+    recorder: of its velocities and odometry.
     Raises ValueError naming what is allowed, RobotError when the robot cannot be reached.
     """
     checked_robot(name)
@@ -89,6 +92,18 @@ def open_robot(
             found = _driver(moved.state.robot if isinstance(moved, Remote) else name)
             driven = config or (found[0].driven if found else ExecutorConfig())
             heard = moved if recorder is None else Recorded(moved, recorder)
-            robot = Executor(heard, replace(driven, turn_deg=turn_deg), clearance)
+            robot = Executor(heard, replace(driven, turn_deg=turn_deg), _way(heard, clearance, zones))
         stack.callback(robot.halt)
         yield robot
+
+
+def _way(robot: VelocityRobot, clearance: Callable[[], Clearance] | None, zones: tuple[Zone, ...]) -> Callable[[], Clearance] | None:
+    """How far the way is free of what is in sight, and within the zones."""
+    if not zones:
+        return clearance
+
+    def way() -> Clearance:
+        inside = zone_clearance(zones, robot.odometry())
+        return inside if clearance is None else nearest(inside, clearance())
+
+    return way

@@ -35,6 +35,9 @@ class Agent:
     keys: Path | None = None
     """Folder of this client's keys, as the server's side made it; needed for a server on another computer."""
 
+    zones: Path | None = None
+    """YAML file of polygons, in the frame of the robot's odometry, that it must stay in (keep_in) or out of (stop); agents/zones.py shows one."""
+
     record: Path | None = None
     """New folder for a recording (MCAP with ROS 2 schemas: Foxglove, `ros2 bag play`, `nvila-edge replay`)."""
     record_last: float | None = None
@@ -47,6 +50,7 @@ class Agent:
         from agents.main import run_agent, run_lines
         from agents.telling import Record
         from agents.view import LiveView
+        from agents.zones import read_zones
 
         text = STDIN if self.instruction == STDIN else instruction_text(self.instruction)
         view = None if self.view is None else LiveView(self.view, "standard input" if text == STDIN else text)
@@ -64,7 +68,7 @@ class Agent:
         record = None if self.record is None else Record(self.record, self.record_last)
         options: dict[str, Any] = {
             "robot": robot, "profile": self.profile, "on_event": tell, "keys": self.keys, "overlap": self.overlap, "record": record,
-            "on_warning": _beware,
+            "on_warning": _beware, "zones": () if self.zones is None else read_zones(self.zones),
         }  # fmt: skip
         try:
             if text == STDIN:
