@@ -187,7 +187,8 @@ class Follower:
         """As a Go2 is driven, within the node's limits."""
         linear_mps, angular_rps = self._settings.max_linear_mps, self._settings.max_angular_rps
         return replace(
-            DRIVEN, odom_timeout_s=self._settings.odom_timeout_s, linear_mps=linear_mps, angular_rps=angular_rps, turn_deg=turn_deg, corridor=self._base.corridor,
+            DRIVEN, odom_timeout_s=self._settings.odom_timeout_s, linear_mps=linear_mps,
+            angular_rps=angular_rps, turn_deg=turn_deg, corridor=self._base.corridor,
             creep=(min(DRIVEN.creep[0], linear_mps), min(DRIVEN.creep[1], angular_rps)),
             limits=VelocityLimits(max_velocity=(linear_mps, angular_rps), min_velocity=(0.0, -angular_rps)),
         )  # fmt: skip
