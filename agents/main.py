@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agents.cameras.choice import open_camera
+from agents.cameras.ranging import Ranging
 from agents.cameras.watched import Watched
 from agents.events import Ended, Event
 from agents.executor import Executor
@@ -18,8 +17,11 @@ from agents.instructions import Lines
 from agents.loop import Loop, LoopConfig
 from agents.overlap import Overlapped
 from agents.profiles import ForcedStop, loop_config, remote_policy
+from agents.recording.robot import Relay
 from agents.robots.choice import checked_robot, open_robot
+from agents.signals import ending_on_sigterm, halting_on_signals
 from agents.telling import Record, Telling, told
+from agents.zones import Zone
 from nvila_edge.navigation.agent_profiles import AgentProfile, agent_profile, check_prompt
 from nvila_edge.navigation.profiles import checked_instruction
 from nvila_edge.serving.client import Client
@@ -35,6 +37,7 @@ class Ready:
 
     loop: Loop
     agent: AgentProfile
+    relay: Relay  # what the robot says of its velocities goes to its recorder
 
 
 def _unheard(_: str) -> None:
@@ -52,12 +55,14 @@ def open_loop(
     connect_s: float = 10.0,
     keys: Path | None = None,
     overlap: bool = False,
+    zones: tuple[Zone, ...] = (),
     on_warning: Callable[[str], None] = _unheard,
 ) -> Iterator[Ready]:
     """A loop that is ready to follow instructions; at the end the robot is halted and the connections are closed.
 
     server: its address. camera: as `open_camera` takes it. robot: as `open_robot` takes it. profile: the agent's name, None for the one that the model
-    is meant for. config: instead of the agent's own bounds. keys: folder of the client's keys. overlap: think while moving. on_warning: told of bad
+    is meant for. config: instead of the agent's own bounds. keys: folder of the client's keys. overlap: think while moving. zones: where the robot
+    may go. on_warning: told of bad
     pictures, and of a camera mounted otherwise than the model wants.
     Raises ValueError for anything that is not allowed, LinkDown when no server answers within `connect_s`, RobotError for a robot out of reach.
     """
@@ -76,10 +81,14 @@ def open_loop(
         policy = remote_policy(agent, client, DECISION_S)
         bounds = config or loop_config(agent, GuardLimits() if robot == "dry-run" else ON_ROBOT, SERVER_S)
         forced = ForcedStop(agent.privileged_stop) if agent.privileged_stop else None
-        body = stack.enter_context(open_robot(robot, agent.steps.turn_deg))
+        relay, ranging = Relay(), None
+        if robot != "dry-run" and getattr(source, "has_depth", False):
+            source = ranging = stack.enter_context(closing(Ranging(source, agent.camera)))
+        way = None if ranging is None else ranging.clearance
+        body = stack.enter_context(open_robot(robot, agent.steps.turn_deg, clearance=way, zones=zones, recorder=relay))
         pose = body.odometry if isinstance(body, Executor) else None
         parts = (policy, Watched(source, agent.camera, on_warning), body, client, bounds, forced)
-        yield Ready(Overlapped(*parts, pose=pose) if overlap else Loop(*parts), agent)
+        yield Ready((Overlapped if overlap else Loop)(*parts, pose=pose), agent, relay)
 
 
 def run_agent(
@@ -94,6 +103,7 @@ def run_agent(
     connect_s: float = 10.0,
     keys: Path | None = None,
     overlap: bool = False,
+    zones: tuple[Zone, ...] = (),
     record: Record | None = None,
     on_warning: Callable[[str], None] = _unheard,
 ) -> Ended:
@@ -103,9 +113,17 @@ def run_agent(
     SIGINT (KeyboardInterrupt) and SIGTERM (SystemExit) leave zero velocity behind.
     """
     checked_instruction(instruction)
-    options = {"robot": robot, "profile": profile, "config": config, "connect_s": connect_s, "keys": keys, "overlap": overlap}
-    with ending_on_sigterm(), open_loop(server, camera, **options, on_warning=on_warning) as ready:
-        with told(Telling(on_event, on_warning), record, instruction, ready.agent, server) as tell:
+    options = {
+        "robot": robot,
+        "profile": profile,
+        "config": config,
+        "connect_s": connect_s,
+        "keys": keys,
+        "overlap": overlap,
+        "zones": zones,
+    }
+    with ending_on_sigterm(), open_loop(server, camera, **options, on_warning=on_warning) as ready, halting_on_signals(ready.loop.cancel):
+        with told(Telling(on_event, on_warning), record, instruction, ready.agent, server, ready.relay) as tell:
             return follow(ready.loop, instruction, tell.event)
 
 
@@ -120,6 +138,7 @@ def run_lines(
     connect_s: float = 10.0,
     keys: Path | None = None,
     overlap: bool = False,
+    zones: tuple[Zone, ...] = (),
     record: Record | None = None,
     on_warning: Callable[[str], None] = _unheard,
 ) -> Ended | None:
@@ -128,14 +147,14 @@ def run_lines(
     Each is recorded in a folder of its own. Returns how the last one ended, None when there was none.
     A line that cannot be followed, and so is no ValueError here, ends with "error".
     """
-    options = {"robot": robot, "profile": profile, "connect_s": connect_s, "keys": keys, "overlap": overlap}
+    options = {"robot": robot, "profile": profile, "connect_s": connect_s, "keys": keys, "overlap": overlap, "zones": zones}
     ended, count = None, 0
-    with ending_on_sigterm(), open_loop(server, camera, **options, on_warning=on_warning) as ready:
+    with ending_on_sigterm(), open_loop(server, camera, **options, on_warning=on_warning) as ready, halting_on_signals(ready.loop.cancel):
         lines = Lines(source, lambda: ready.loop.cancel("a new instruction came"))
         while (line := lines.take()) is not None:
             if line:
                 own, count = None if record is None else replace(record, folder=record.folder / f"{count:03d}"), count + 1
-                with told(Telling(on_event, on_warning), own, line, ready.agent, server) as tell:
+                with told(Telling(on_event, on_warning), own, line, ready.agent, server, ready.relay) as tell:
                     ended = _follow_line(ready.loop, line, lines, tell.event)
     return ended
 
@@ -162,20 +181,3 @@ def follow(loop: Loop, instruction: str, on_event: Callable[[Event], None]) -> E
             on_event(ended)
     assert isinstance(ended, Ended), "the last event of a run is Ended"
     return ended
-
-
-@contextmanager
-def ending_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM raise SystemExit in the main thread, so that everything is left in order."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(*_: object) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

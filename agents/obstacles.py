@@ -100,6 +100,14 @@ def _nearest(ahead_m: np.ndarray, points: int, front_m: float) -> float:
     return max(0.0, float(np.partition(ahead_m, points - 1)[points - 1]) - front_m)
 
 
+def nearest(one: Clearance, other: Clearance) -> Clearance:
+    """The lesser of both, as old as the older; nothing is known unless both know."""
+    stamp_s = min(one.stamp_s, other.stamp_s)
+    if one.distance_m is None or other.distance_m is None:
+        return Clearance(None, stamp_s)
+    return Clearance(min(one.distance_m, other.distance_m), stamp_s)
+
+
 def allowed_speed(clearance: Clearance, now_s: float, full_mps: float, decel_mps2: float, corridor: Corridor) -> float | None:
     """The greatest v with distance >= v*(sensor age + watchdog) + v^2/2a + margin; less in the slow-down zone; None when nothing is known.
 

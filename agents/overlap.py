@@ -75,8 +75,8 @@ class Overlapped(Loop):
         pose: Callable[[], Odometry] | None = None,
         overlap: OverlapConfig | None = None,
     ) -> None:
-        super().__init__(policy, camera, robot, link, config or LoopConfig(limits=GuardLimits()), forced)
-        self._revisable, self._pose, self._overlap = policy, pose, overlap or OverlapConfig()
+        super().__init__(policy, camera, robot, link, config or LoopConfig(limits=GuardLimits()), forced, pose=pose)
+        self._revisable, self._overlap = policy, overlap or OverlapConfig()
         self._lead_s = self._overlap.lead_s
         self._shortest_s: dict[Primitive, float] = {}  # how long primitives take, rather less
         self._thought: Future[Decision] | None = None  # to be handed over
@@ -161,7 +161,10 @@ class Overlapped(Loop):
         yield captured
 
     def _odometry(self) -> Odometry | None:
-        return None if self._pose is None else self._pose()
+        try:
+            return None if self._pose is None else self._pose()
+        except RobotError:  # the mover meets it too, and tells
+            return None
 
     def _executed(self, action: Action, primitive: Primitive, motion: Motion) -> None:
         if self._thought is None:
@@ -171,12 +174,21 @@ class Overlapped(Loop):
         """Nothing when the answer asked ahead may be handed over; otherwise it is dropped, and what there is now is seen."""
         if self._thought is not None and not is_blocked(primitive, motion.moved_m) and not motion.collided and not self._too_far(primitive):
             return
+        self._drop_thought(primitive, motion)
+        yield self._capture()
+
+    def _drop_thought(self, primitive: Primitive, motion: Motion) -> None:
+        """An answer that was asked ahead of a primitive that turned out like this, if there is one, is dropped, and the policy told so."""
         if self._thought is not None:
             wait([self._thought])  # the policy does one thing at a time; its own deadline bounds this
             self._thought = None
             self.account.revised += 1
             self._revisable.revised(primitive, motion)
-        yield self._capture()
+
+    def _broken_off(self, primitive: Primitive) -> None:
+        super()._broken_off(primitive)
+        self._come_to_rest()
+        self._drop_thought(primitive, Motion(0.0, 0.0, False))
 
     def _too_far(self, primitive: Primitive) -> bool:
         """Whether the robot went on for too long after the frame."""

@@ -121,3 +121,7 @@ class RecordingOver(CameraError):
 
 class RobotError(RuntimeError):
     """A primitive could not be carried out."""
+
+
+class HandsOff(RobotError):
+    """The robot must be left alone until somebody has looked: nothing tries again by itself."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.events import Event
+from agents.recording.robot import Relay
 from nvila_edge.navigation.agent_profiles import AgentProfile
 
 
@@ -28,8 +29,11 @@ class Telling:
 
 
 @contextmanager
-def told(whom: Telling, record: Record | None, instruction: str, agent: AgentProfile, server: str) -> Iterator[Telling]:
-    """`whom`, after a recorder that is closed at the end. Raises what Recorder raises, ModuleNotFoundError without its extra."""
+def told(
+    whom: Telling, record: Record | None, instruction: str, agent: AgentProfile, server: str, robot: Relay | None = None
+) -> Iterator[Telling]:
+    """`whom`, after a recorder that is closed at the end. robot: what a robot says of its velocities, for that recorder.
+    Raises what Recorder raises, ModuleNotFoundError without its extra."""
     if record is None:
         yield whom
         return
@@ -46,4 +50,9 @@ def told(whom: Telling, record: Record | None, instruction: str, agent: AgentPro
             recorder.warned(text)
             whom.warning(text)
 
-        yield Telling(event, warning)
+        relay = robot or Relay()
+        relay.recorder = recorder
+        try:
+            yield Telling(event, warning)
+        finally:
+            relay.recorder = None

@@ -8,7 +8,7 @@ import threading
 
 from agents.clock import Clock, RealClock
 from agents.limits import Pair, VelocityLimits
-from agents.protocols import Odometry, RobotError, VelocityRobot
+from agents.protocols import HandsOff, Odometry, RobotError, VelocityRobot
 
 _LOG = logging.getLogger(__name__)
 _PERIOD_S = 0.02  # of looking at the clock
@@ -16,7 +16,7 @@ _BACK_S = 0.05  # a command may be given while the clock is looked at; a clock t
 _REPEAT_S, _REPEATED_S = 0.1, 2.0  # zeros are said again, for as long as nav2's stop_pub_timeout, then it is silent
 
 
-class EStopped(RobotError):
+class EStopped(HandsOff):
     """The e-stop is latched: nothing moves until somebody resets it."""
 
 

@@ -20,12 +20,12 @@ import tyro
 
 from agents.cameras.go2 import Go2Camera
 from agents.events import Decided, Ended, Executed
+from agents.executor import Executor
 from agents.guard import GuardLimits
 from agents.loop import Loop, LoopConfig
 from agents.policy import RemotePolicy
 from agents.protocols import Motion, RobotError
-from agents.robots.go2 import Go2
-from agents.robots.velocity import OdometryRobot
+from agents.robots.go2 import DRIVEN, Go2
 from nvila_edge.navigation.actions import Action, Forward, Primitive, Turn, primitives
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.process import start_process, start_server
@@ -120,7 +120,7 @@ def follow(robot: Go2, camera: Go2Camera, policy: RemotePolicy, client: Client, 
     latency_ms, motions, reason = [], [], "time"
     config = LoopConfig(limits=GuardLimits())
     began_s = time.monotonic()
-    for event in Loop(policy, camera, OdometryRobot(robot), client, config).run(instruction, "bench"):
+    for event in Loop(policy, camera, Executor(robot, DRIVEN), client, config).run(instruction, "bench"):
         match event:
             case Decided(latency_ms=ms):
                 latency_ms.append(ms)
@@ -161,7 +161,7 @@ def main(options: Options) -> None:
         assert client.wait_alive(10)
         robot = Go2("lo", options.domain, connect_s=15.0)
         robot.stand()
-        camera, policy, instruction = Go2Camera(), RemotePolicy(client), simulator.info["instruction"]
+        camera, policy, instruction = Go2Camera("lo", options.domain), RemotePolicy(client), simulator.info["instruction"]
         if options.primitives:
             result = follow(robot, camera, policy, client, instruction, options)
         else:

@@ -8,21 +8,25 @@ from typing import Any
 import cv2
 import numpy as np
 
-from agents.protocols import CameraError, Frame
+from agents.cameras.picture import make_frame
+from agents.protocols import CameraError, Frame, RobotError
+from agents.robots.go2 import connect
 
 _CALL_S = 1.0  # the longest that a picture may take
 _TRIES = 2
 
 
 class Go2Camera:
-    """Make the robot (agents/robots/go2.py) first: it opens the SDK's connection, which both use."""
+    """interface and domain: as of the robot (agents/robots/go2.py), whose connection it shares within one process."""
 
-    def __init__(self) -> None:
-        """Raises CameraError, saying what to do, without the SDK."""
+    def __init__(self, interface: str, domain: int = 0) -> None:
+        """Raises CameraError, saying what to do, without the SDK or that interface."""
         try:
-            from unitree_sdk2py.go2.video.video_client import VideoClient  # type: ignore[import-not-found]
-        except ImportError as error:
-            raise CameraError(f"Unitree's SDK is not installed ({error}): pip install 'nvila-edge[go2]'") from error
+            connect(interface, domain)
+        except RobotError as error:
+            raise CameraError(str(error)) from error
+        from unitree_sdk2py.go2.video.video_client import VideoClient  # type: ignore[import-not-found]
+
         self._video: Any = VideoClient()
         self._video.SetTimeout(_CALL_S)
         self._video.Init()
@@ -40,9 +44,12 @@ class Go2Camera:
             f"the Go2's camera gave no picture (code {code}): is its video service running (restart the robot), and the app closed?"
         )
 
+    def close(self) -> None:
+        """Nothing to give back."""
+
     def _frame(self, jpeg: bytes, captured_s: float) -> Frame:
         bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
         if bgr is None:
             raise CameraError(f"the Go2's camera sent {len(jpeg)} bytes that are no JPEG")
         self._count += 1
-        return Frame(self._count - 1, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), captured_s)
+        return make_frame(self._count - 1, bgr, captured_s, bgr=True)

@@ -78,5 +78,5 @@ def open_recording(path: Path) -> OpenCamera:
     if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
         return VideoFile(path)
     files = f"a folder of images, an image ({', '.join(IMAGE_SUFFIXES)}) or a video ({', '.join(VIDEO_SUFFIXES)})"
-    allowed = f"webcam, webcam:N, /dev/videoN, {files}, realsense, realsense:SERIAL or realsense:FILE.db3"
+    allowed = f"webcam, webcam:N, /dev/videoN, {files}, realsense, realsense:SERIAL, realsense:FILE.db3 or go2:INTERFACE[:DOMAIN]"
     raise ValueError(f"camera {str(path)!r} is neither of: {allowed}")

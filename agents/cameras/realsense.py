@@ -100,6 +100,11 @@ class RealSense:
         except RuntimeError as error:
             raise ValueError(f"{source.name} cannot be opened: {error}; cameras that are there: {_present()}") from error
 
+    @property
+    def has_depth(self) -> bool:
+        """Whether it may be looked through at any time for what is in the way; of a recording every picture is shown once, to the loop."""
+        return isinstance(self._source, Device) or self._source.unplugs
+
     def capture(self) -> Frame:
         """The next picture with its depth; a camera's is one that came after the call. Waits, and opens the camera anew when it stays silent.
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from rosbags.typesys import Stores, get_typestore  # pyright: ignore[reportMissingImports]
 
-from agents.events import Captured, Decided, Ended, Executed, ServerBack, ServerLost, Withheld
+from agents.events import Captured, Decided, Ended, Executed, RobotBack, RobotLost, ServerBack, ServerLost, Withheld
 from agents.protocols import Frame
 from nvila_edge.navigation.actions import ACTIONS, SENTENCES, Action
 from nvila_edge.serving.jpeg import encode_jpeg
@@ -73,10 +73,11 @@ def of_event(event: Any, at_ns: int, image_ns: int) -> list[Message]:
             return [message(DECISION, _decision(event)), _state("policy", *status, values, at_ns)]
         case Executed():
             return [message(MOTION, plain(event) | {"motion": asdict(event.motion)})]
-        case Withheld() | ServerLost():
-            return [message(GUARD, event), _state("guard", _ERROR if isinstance(event, ServerLost) else _WARN, event.message, {}, at_ns)]
-        case ServerBack():
-            return [message(GUARD, event), _state("guard", _OK, "the server is back", {"outage_ms": event.outage_ms}, at_ns)]
+        case Withheld() | ServerLost() | RobotLost():
+            return [message(GUARD, event), _state("guard", _WARN if isinstance(event, Withheld) else _ERROR, event.message, {}, at_ns)]
+        case ServerBack() | RobotBack():
+            who = "server" if isinstance(event, ServerBack) else "robot"
+            return [message(GUARD, event), _state("guard", _OK, f"the {who} is back", {"outage_ms": event.outage_ms}, at_ns)]
         case Ended():
             return [
                 message(ENDED, plain(event) | {"fault": event.fault}),

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agents.events import Decided, Ended, ServerLost, Withheld
+from agents.events import Decided, Ended, RobotLost, ServerLost, Withheld
 from agents.recording.bag import Bag
 from agents.recording.messages import GUARD, Message, message, of_event
 
@@ -118,6 +118,8 @@ def _why(content: Any) -> str:
             return "withheld"
         case ServerLost():
             return "server-lost"
+        case RobotLost():
+            return "robot-lost"
         case Ended() if content.fault:
             return f"fault-{content.reason}"
         case _:

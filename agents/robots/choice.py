@@ -2,44 +2,85 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from agents.executor import Executor, ExecutorConfig
-from agents.obstacles import Clearance
+from agents.obstacles import Clearance, nearest
 from agents.protocols import Robot, VelocityRobot
+from agents.recording.robot import Listener, Recorded
 from agents.robots.dry_run import DryRun
+from agents.robots.go2 import DRIVEN, open_go2
 from agents.robots.kinematic import Kinematic
 from agents.robots.remote import Remote
 from agents.watchdog import Watchdog
+from agents.zones import Zone, zone_clearance
 from nvila_edge.navigation.actions import TURN_STEP_DEG
 
-# What takes velocities, by name; `python -m agents.robots.serve` serves them, and drivers add themselves here
-VELOCITY_ROBOTS: dict[str, Callable[[], VelocityRobot]] = {"kinematic": Kinematic}
+
+@dataclass(frozen=True)
+class Driver:
+    """What takes velocities. form: how it is written; pattern: the same, whose groups `make` takes; driven: how its primitives are driven."""
+
+    form: str
+    pattern: str
+    make: Callable[..., VelocityRobot]
+    driven: ExecutorConfig = ExecutorConfig()
+
+
+# `python -m agents.robots.serve` serves them too
+VELOCITY_ROBOTS = (
+    Driver("kinematic", "kinematic", Kinematic),
+    Driver("go2:INTERFACE[:DOMAIN]", r"go2:([\w.-]+)(?::(\d{1,3}))?", open_go2, DRIVEN),
+)
+
+
+def known_robots() -> str:
+    """The velocity robots, as they are written."""
+    return (
+        ", ".join(driver.form for driver in VELOCITY_ROBOTS)
+        + " (INTERFACE: the network's that it is in, such as eth0; `ip address` lists them)"
+    )
 
 
 def velocity_robot(name: str) -> VelocityRobot:
-    """The driver of that name. Raises ValueError naming those that there are."""
-    if name not in VELOCITY_ROBOTS:
-        raise ValueError(f"unknown robot {name!r}; known: {', '.join(VELOCITY_ROBOTS)}")
-    return VELOCITY_ROBOTS[name]()
+    """The robot of that name, ready to move. Raises ValueError naming those that there are, RobotError when it cannot be reached."""
+    found = _driver(name)
+    if found is None:
+        raise ValueError(f"unknown robot {name!r}; known: {known_robots()}")
+    driver, groups = found
+    return driver.make(*groups)
+
+
+def _driver(name: str) -> tuple[Driver, tuple[str | None, ...]] | None:
+    matches = ((driver, re.fullmatch(driver.pattern, name)) for driver in VELOCITY_ROBOTS)
+    return next(((driver, match.groups()) for driver, match in matches if match), None)
 
 
 def checked_robot(name: str) -> str:
     """`name` when it means a robot. Raises ValueError naming what does."""
-    if name != "dry-run" and name not in VELOCITY_ROBOTS and not name.startswith("tcp:"):
-        known = ["dry-run", *VELOCITY_ROBOTS]
-        raise ValueError(f"unknown robot {name!r}; known: {', '.join(known)}, or the address of a robot's process, tcp://127.0.0.1:PORT")
+    if name != "dry-run" and not name.startswith("tcp:") and _driver(name) is None:
+        raise ValueError(
+            f"unknown robot {name!r}; known: dry-run, {known_robots()}, or the address of a robot's process, tcp://127.0.0.1:PORT"
+        )
     return name
 
 
 @contextmanager
 def open_robot(
-    name: str, turn_deg: int = TURN_STEP_DEG, config: ExecutorConfig | None = None, clearance: Callable[[], Clearance] | None = None
+    name: str,
+    turn_deg: int = TURN_STEP_DEG,
+    config: ExecutorConfig | None = None,
+    clearance: Callable[[], Clearance] | None = None,
+    zones: tuple[Zone, ...] = (),
+    recorder: Listener | None = None,
 ) -> Iterator[Robot]:
     """ "dry-run", a velocity robot by name (in this process), or the address of a robot's process (tcp://127.0.0.1:PORT). Halted at the end.
 
+    config: instead of what suits that robot. zones: where it may go, also without a `clearance`.
+    recorder: of its velocities and odometry.
     Raises ValueError naming what is allowed, RobotError when the robot cannot be reached.
     """
     checked_robot(name)
@@ -47,7 +88,22 @@ def open_robot(
         if name == "dry-run":
             robot: Robot = DryRun(turn_deg=turn_deg)
         else:
-            moved: VelocityRobot = stack.enter_context(Remote(name) if name.startswith("tcp:") else Watchdog(velocity_robot(name)))
-            robot = Executor(moved, replace(config or ExecutorConfig(), turn_deg=turn_deg), clearance)
+            moved = stack.enter_context(Remote(name) if name.startswith("tcp:") else Watchdog(velocity_robot(name)))
+            found = _driver(moved.state.robot if isinstance(moved, Remote) else name)
+            driven = config or (found[0].driven if found else ExecutorConfig())
+            heard = moved if recorder is None else Recorded(moved, recorder)
+            robot = Executor(heard, replace(driven, turn_deg=turn_deg), _way(heard, clearance, zones))
         stack.callback(robot.halt)
         yield robot
+
+
+def _way(robot: VelocityRobot, clearance: Callable[[], Clearance] | None, zones: tuple[Zone, ...]) -> Callable[[], Clearance] | None:
+    """How far the way is free of what is in sight, and within the zones."""
+    if not zones:
+        return clearance
+
+    def way() -> Clearance:
+        inside = zone_clearance(zones, robot.odometry())
+        return inside if clearance is None else nearest(inside, clearance())
+
+    return way

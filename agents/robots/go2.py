@@ -8,8 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from agents.executor import ExecutorConfig
 from agents.protocols import Odometry, RobotError
 
+# Slower than `creep` it treads on the spot; its yaw sways by several degrees after a zero command (facts: robot.md 2, measured)
+DRIVEN = ExecutorConfig(linear_mps=0.4, angular_rps=0.6, creep=(0.15, 0.3), tolerance=(0.05, 5.0), corrections=2)
 STATE_TOPIC = "rt/sportmodestate"
 STATE_AGE_S = 0.3  # an older state is none
 _CALL_S = 1.0  # the longest that one call to the robot may take
@@ -27,6 +30,36 @@ _CODES = {
 }
 
 
+_connected: tuple[str, int] | None = None
+
+
+def connect(interface: str, domain: int) -> None:
+    """Open the SDK's connection, which a process has once. Raises RobotError, saying what to do, without the SDK or that interface."""
+    global _connected
+    if _connected == (interface, domain):
+        return
+    if _connected is not None:
+        raise RobotError(
+            f"this process talks to a Go2 over {_connected} already, not over {(interface, domain)}: start another one for that"
+        )
+    try:
+        from unitree_sdk2py.core.channel import ChannelFactoryInitialize  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise RobotError(f"Unitree's SDK is not installed ({error}): pip install 'nvila-edge[go2]'") from error
+    try:
+        ChannelFactoryInitialize(domain, interface)
+    except Exception as error:  # the SDK raises bare Exception
+        raise RobotError(f"no connection over interface {interface!r} ({error}); `ip address` lists those there are") from error
+    _connected = interface, domain
+
+
+def open_go2(interface: str, domain: str | None = None) -> Go2:
+    """A Go2 that stands. Raises RobotError when it cannot be reached, or does not get up."""
+    go2 = Go2(interface, int(domain or 0))
+    go2.stand()
+    return go2
+
+
 class Go2:
     """A VelocityRobot. One per process: the SDK keeps one connection.
 
@@ -35,16 +68,11 @@ class Go2:
 
     def __init__(self, interface: str, domain: int = 0, connect_s: float = 5.0) -> None:
         """Raises RobotError, saying what to do, without the SDK, without that interface, or when no state comes within `connect_s`."""
-        try:
-            from unitree_sdk2py.core.channel import ChannelFactoryInitialize, ChannelSubscriber  # type: ignore[import-not-found]
-            from unitree_sdk2py.go2.sport.sport_client import SportClient  # type: ignore[import-not-found]
-            from unitree_sdk2py.idl.unitree_go.msg.dds_ import SportModeState_  # type: ignore[import-not-found]
-        except ImportError as error:
-            raise RobotError(f"Unitree's SDK is not installed ({error}): pip install 'nvila-edge[go2]'") from error
-        try:
-            ChannelFactoryInitialize(domain, interface)
-        except Exception as error:  # the SDK raises bare Exception
-            raise RobotError(f"no connection over interface {interface!r} ({error}); `ip address` lists those there are") from error
+        connect(interface, domain)
+        from unitree_sdk2py.core.channel import ChannelSubscriber  # type: ignore[import-not-found]
+        from unitree_sdk2py.go2.sport.sport_client import SportClient  # type: ignore[import-not-found]
+        from unitree_sdk2py.idl.unitree_go.msg.dds_ import SportModeState_  # type: ignore[import-not-found]
+
         self._fresh, self._state, self._state_s = threading.Condition(), None, -math.inf
         self._yaw_rad = 0.0
         self._origin: tuple[float, float, float] | None = None

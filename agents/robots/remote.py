@@ -10,7 +10,7 @@ from typing import Any
 
 import zmq
 
-from agents.protocols import Odometry, RobotError
+from agents.protocols import HandsOff, Odometry, RobotError
 from agents.robots.wire import MAX_BYTES, Order, State, pack_order, parse_state
 from agents.watchdog import EStopped
 from nvila_edge.serving.address import checked_server
@@ -50,13 +50,13 @@ class Remote:
             raise
 
     def command(self, linear_mps: float, angular_rps: float) -> None:
-        """Send it. Raises EStopped, and RobotError when the robot's process is away, says a fault, or is driven by somebody else."""
+        """Send it. Raises EStopped, HandsOff when somebody else drives it, and RobotError when the robot's process is away or says a fault."""
         with self._lock:
             state = self._fresh(self._patience_s)
             if state.estopped:
                 raise EStopped(f"the e-stop is latched ({state.estopped}); reset it when it is safe")
             if state.driver not in ("", self._session):
-                raise RobotError(f"another client drives the robot at {self.address}; end it first")
+                raise HandsOff(f"another client drives the robot at {self.address}; end it first")
             if state.fault:
                 raise RobotError(state.fault)
             if not self._send("command", linear_mps=linear_mps, angular_rps=angular_rps):
@@ -94,6 +94,11 @@ class Remote:
     def state(self) -> State:
         """The newest state. Raises RobotError when there is none."""
         return self._fresh(self._patience_s)
+
+    @property
+    def estopped(self) -> str:
+        """Why the e-stop is latched, by the newest state that came; "" when it is not."""
+        return "" if self._state is None else self._state.estopped
 
     def close(self) -> None:
         """Halt, let others drive, and end the connection."""

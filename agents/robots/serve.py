@@ -1,4 +1,4 @@
-"""`python -m agents.robots.serve --robot kinematic --bind tcp://127.0.0.1:5600`: a robot as a process of its own, with the watchdog inside.
+"""`python -m agents.robots.serve --robot go2:eth0 --bind tcp://127.0.0.1:5600`: a robot as a process of its own, with the watchdog inside.
 
 Prints one JSON line when it is ready; zero velocity and exit status 0 on SIGTERM and SIGINT, 2 when it could not start.
 """
@@ -14,20 +14,21 @@ import sys
 import threading
 
 from agents.protocols import RobotError
-from agents.robots.choice import VELOCITY_ROBOTS, velocity_robot
+from agents.robots.choice import known_robots, velocity_robot
 from agents.robots.server import RobotServer
 
 
 def main() -> int:
     """Exit status."""
     parser = argparse.ArgumentParser(prog="python -m agents.robots.serve", description="Serve a robot on a loopback address.")
-    parser.add_argument("--robot", choices=sorted(VELOCITY_ROBOTS), default="kinematic")
+    parser.add_argument("--robot", default="kinematic", help=known_robots())
     parser.add_argument("--bind", default="tcp://127.0.0.1:5600")
     parser.add_argument("--ends-with-stdin", action="store_true", help="end when stdin closes, that is, with the parent process")
     arguments = parser.parse_args()
+    out, sys.stdout = sys.stdout, sys.stderr  # Unitree's SDK prints
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
-        server = RobotServer(velocity_robot(arguments.robot), arguments.bind)
+        server = RobotServer(velocity_robot(arguments.robot), arguments.bind, arguments.robot)
     except (ValueError, RobotError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -36,8 +37,8 @@ def main() -> int:
             signal.signal(signum, lambda *_: server.stop())
         if arguments.ends_with_stdin:
             threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()
-        sys.stdout.write(json.dumps({"ready": True, "address": server.address, "robot": arguments.robot}) + "\n")
-        sys.stdout.flush()
+        out.write(json.dumps({"ready": True, "address": server.address, "robot": arguments.robot}) + "\n")
+        out.flush()
         server.run()
     finally:
         server.close()

@@ -31,8 +31,8 @@ class _Client:
 class RobotServer:
     """Serves one robot on loopback. Whoever dies, the watchdog in here stops the robot; when this process dies, the robot's own dead-man does."""
 
-    def __init__(self, robot: VelocityRobot, bind: str) -> None:
-        """Raises ValueError for an address beyond loopback, RobotError when it is taken."""
+    def __init__(self, robot: VelocityRobot, bind: str, name: str = "") -> None:
+        """name: what kind of robot it is, for those who drive it. Raises ValueError for an address beyond loopback, RobotError when it is taken."""
         checked_bind(bind)
         self._context = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
@@ -51,7 +51,7 @@ class RobotServer:
             self._context.term()
             raise RobotError(f"cannot listen at {bind!r}: {error.strerror}; choose another port") from error
         self.address: str = self._router.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
-        self.watchdog = Watchdog(robot)
+        self.watchdog, self._name = Watchdog(robot), name
         self._clients: dict[bytes, _Client] = {}
         self._driver, self._drove_s, self._fault = "", float("-inf"), ""
         self._closing = False
@@ -132,7 +132,9 @@ class RobotServer:
         except RobotError as error:
             pose, fault = None, str(error)
         driver = self._driver if now_s - self._drove_s <= DRIVES_S else ""
-        message = pack_state(State(now_s, pose, self.watchdog.commanded, self.watchdog.estopped[:200], fault[:200], driver))
+        message = pack_state(
+            State(now_s, pose, self.watchdog.commanded, self.watchdog.estopped[:200], fault[:200], driver, self._name[:64])
+        )
         for identity in self._clients:
             try:
                 self._router.send_multipart([identity, message], zmq.NOBLOCK)

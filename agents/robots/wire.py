@@ -10,7 +10,7 @@ import msgpack
 
 from agents.protocols import Odometry
 
-VERSION = 1
+VERSION = 2
 MAX_BYTES = 2048
 KINDS = ("look", "command", "halt", "bye", "estop", "reset")
 
@@ -34,6 +34,7 @@ class State:
     """From a robot's process, all on its clock (CLOCK_MONOTONIC, which the processes of one computer share).
 
     `commanded`: what the robot was told last. `estopped`, `fault`: why nothing moves, or "". `driver`: the session that may command now.
+    `robot`: as it was named to its process, such as go2:eth0.
     """
 
     now_s: float
@@ -42,6 +43,7 @@ class State:
     estopped: str
     fault: str
     driver: str
+    robot: str = ""
 
 
 def pack_order(order: Order) -> bytes:
@@ -76,7 +78,7 @@ def parse_state(data: bytes) -> State:
         if not isinstance(pose, dict):
             raise ValueError(f"pose is {pose!r:.80}; it must be a map")
         pose = Odometry(**{name: _typed(pose, name, float) for name in ("x_m", "y_m", "yaw_rad", "stamp_s")})
-    texts = {name: _typed(fields, name, str) for name in ("estopped", "fault", "driver")}
+    texts = {name: _typed(fields, name, str) for name in ("estopped", "fault", "driver", "robot")}
     now_s = _typed(fields, "now_s", float)
     if not math.isfinite(now_s):
         raise ValueError(f"now_s is {now_s}; it must be finite")

@@ -15,12 +15,13 @@ class Agent:
     server: str
     """Address of a running `nvila-edge serve`."""
     camera: str
-    """webcam, webcam:N, /dev/videoN, realsense, realsense:SERIAL, realsense:FILE.db3, a folder of images, one image, or a video file."""
+    """webcam, webcam:N, /dev/videoN, realsense, realsense:SERIAL, realsense:FILE.db3, a folder of images, one image, or a video file; go2:INTERFACE,
+    a Go2's own."""
     instruction: str
     """Where to go, in words; @FILE: the text of a file; - : line by line from standard input, where a new line cancels the one under way."""
     robot: str = "dry-run"
-    """What moves: dry-run only says what it would do; kinematic is a simulated point; tcp://127.0.0.1:PORT is a robot's process
-    (python -m agents.robots.serve)."""
+    """What moves: dry-run only says what it would do; go2:INTERFACE, such as go2:eth0, is a Unitree Go2 on that network (go2:INTERFACE:DOMAIN for another
+    DDS domain than 0); kinematic is a simulated point; tcp://127.0.0.1:PORT is a robot's process (python -m agents.robots.serve)."""
     profile: str | None = None
     """The agent: ours, ours-text, navila, navila-bench, navid; left out: the one that the model is meant for."""
     dry_run: bool = False
@@ -34,6 +35,9 @@ class Agent:
     keys: Path | None = None
     """Folder of this client's keys, as the server's side made it; needed for a server on another computer."""
 
+    zones: Path | None = None
+    """YAML file of polygons, in the frame of the robot's odometry, that it must stay in (keep_in) or out of (stop); agents/zones.py shows one."""
+
     record: Path | None = None
     """New folder for a recording (MCAP with ROS 2 schemas: Foxglove, `ros2 bag play`, `nvila-edge replay`)."""
     record_last: float | None = None
@@ -46,6 +50,7 @@ class Agent:
         from agents.main import run_agent, run_lines
         from agents.telling import Record
         from agents.view import LiveView
+        from agents.zones import read_zones
 
         text = STDIN if self.instruction == STDIN else instruction_text(self.instruction)
         view = None if self.view is None else LiveView(self.view, "standard input" if text == STDIN else text)
@@ -63,7 +68,7 @@ class Agent:
         record = None if self.record is None else Record(self.record, self.record_last)
         options: dict[str, Any] = {
             "robot": robot, "profile": self.profile, "on_event": tell, "keys": self.keys, "overlap": self.overlap, "record": record,
-            "on_warning": _beware,
+            "on_warning": _beware, "zones": () if self.zones is None else read_zones(self.zones),
         }  # fmt: skip
         try:
             if text == STDIN:
@@ -83,14 +88,16 @@ def _beware(text: str) -> None:
 
 def _tell(event: Any) -> None:
     """One line per event that people care about."""
-    from agents.events import Decided, Ended, ServerBack, ServerLost, Withheld
+    from agents.events import Decided, Ended, RobotBack, RobotLost, ServerBack, ServerLost, Withheld
 
     match event:
         case Decided(decision=decision, latency_ms=latency_ms):
             print(f"{decision.text}  (p {decision.probability:.2f}, {latency_ms:.0f} ms)", flush=True)
-        case Withheld(message=message) | ServerLost(message=message):
+        case Withheld(message=message) | ServerLost(message=message) | RobotLost(message=message):
             print(f"halted: {message}", flush=True)
         case ServerBack(outage_ms=outage_ms):
             print(f"the server is back after {outage_ms / 1000:.1f} s", flush=True)
+        case RobotBack(outage_ms=outage_ms):
+            print(f"the robot is back after {outage_ms / 1000:.1f} s", flush=True)
         case Ended(reason=reason, message=message, primitives=primitives):
             print(f"ended: {reason} after {primitives} steps" + (f" ({message})" if message else ""), flush=True)

@@ -7,40 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from agents.instructions import Lines, instruction_text
 from agents.robots.remote import Remote
-from nvila_edge.serving.process import ServerProcess, start_process
+from nvila_edge.serving.process import ServerProcess
 from tests.agents.test_remote import wait_for
-from tests.nvila_edge.pixel_engine import start_pixel_server
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("images")
-    for number in range(60):
-        rgb = np.random.default_rng(number).integers(0, 255, (48, 64, 3), dtype=np.uint8)
-        cv2.imwrite(str(folder / f"{number:03}.png"), rgb)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def robot() -> Iterator[ServerProcess]:
-    with start_process([sys.executable, "-m", "agents.robots.serve", "--bind", "tcp://127.0.0.1:*", "--ends-with-stdin"], 30) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ServerProcess]:
-    with start_pixel_server() as server:
-        yield server
-
 
 AGENT = """
 import sys

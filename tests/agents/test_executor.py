@@ -125,6 +125,36 @@ def test_a_robot_that_does_not_obey_is_named_and_no_longer_commanded(primitive: 
     assert robot.velocity == (0, 0)
 
 
+def test_a_wall_that_nobody_saw_is_told_as_a_collision_and_a_third_push_is_a_fault() -> None:
+    clock = MadeTime()
+    robot = Kinematic(Body(wall_m=0.4, sway_deg=1), clock)
+    executor = Executor(robot, clock=clock)
+    motions = [executor.execute(F) for _ in range(3)]
+    assert [motion.collided for motion in motions] == [False, True, True]
+    assert motions[0].moved_m == pytest.approx(0.25, abs=0.03) and sum(motion.moved_m for motion in motions) == pytest.approx(0.4, abs=0.03)
+    with pytest.raises(PrimitiveFailed, match="does not obey"):
+        executor.execute(F)
+    assert [executor.execute(turn).turned_deg for turn in (L, R)] == pytest.approx([15, -15], abs=3)
+    assert executor.execute(F).collided, "having obeyed, it may push again"
+
+
+def test_a_robot_that_drifts_is_held_on_its_heading() -> None:
+    class Drifts(Kinematic):
+        def command(self, linear_mps: float, angular_rps: float) -> None:
+            super().command(linear_mps, angular_rps + 0.4 * linear_mps)
+
+    def turned_deg(steering: float) -> float:
+        clock = MadeTime()
+        robot = Drifts(clock=clock)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("agents.executor._STEER_RPS", steering)
+            for _ in range(4):
+                Executor(robot, clock=clock).execute(F)
+        return math.degrees(robot.pose[2])
+
+    assert turned_deg(0.0) > 18 and turned_deg(0.3) < 12, "of which each primitive's first quarter metre is the most"
+
+
 def test_what_is_in_the_way_stops_it_before_it_is_met() -> None:
     clock = MadeTime()
     robot = Kinematic(Body(wall_m=1.0), clock)

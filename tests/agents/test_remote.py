@@ -18,7 +18,7 @@ import zmq
 from agents.executor import Executor
 from agents.protocols import RobotError
 from agents.robots.remote import Remote
-from agents.robots.wire import Order, parse_order
+from agents.robots.wire import VERSION, Order, parse_order
 from agents.watchdog import EStopped
 from nvila_edge.navigation.actions import Primitive
 from nvila_edge.serving.process import ServerProcess, start_process
@@ -143,7 +143,7 @@ def answers(robot: Remote) -> bool:
 
 def raw(kind: str, seq: int, as_of_s: float, **more: object) -> bytes:
     fields = {
-        "version": 1,
+        "version": VERSION,
         "kind": kind,
         "session": "raw",
         "seq": seq,

@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from agents.protocols import Odometry, RobotError
-from nvila_edge_ros.corridor import Corridor
+import numpy as np
+
+from agents.obstacles import Clearance, Corridor, from_scan
+from agents.protocols import HandsOff, Odometry, RobotError
 from nvila_edge_ros.settings import Settings
 
 _JUMP_MPS = 5.0  # odometry that is faster than any robot of this kind did not move: it jumped
@@ -23,7 +25,9 @@ class TopicBase:
 
     def __init__(self, publish: Callable[[float, float], None], settings: Settings) -> None:
         self._publish, self._settings = publish, settings
-        self._corridor = Corridor(settings) if settings.use_scan else None
+        # The way is free beyond `stop_distance_m`: so the executor brakes before it, and `command` below lets nothing pass within it
+        self.corridor = Corridor(settings.corridor_width_m, margin_m=0.0, slowdown_m=0.0, max_age_s=settings.scan_timeout_s)
+        self._way = Clearance(None, -math.inf)
         self._lock = threading.RLock()
         self._blocks: dict[str, str] = {}
         self.permitted: Callable[[], bool] = lambda: True  # asked before every command; while it says no, zeros are sent instead
@@ -36,19 +40,19 @@ class TopicBase:
     # --- VelocityRobot
 
     def command(self, linear_mps: float, angular_rps: float) -> None:
-        """Within the limits, and not towards an obstacle. Raises RobotError for what is not finite, and while it is blocked."""
+        """Within the limits, and not towards an obstacle. Raises RobotError for what is not finite, HandsOff while it is blocked."""
         if not (math.isfinite(linear_mps) and math.isfinite(angular_rps)):
             self.halt()
             raise RobotError(f"velocity ({linear_mps}, {angular_rps}) is not finite")
         top, turn = self._settings.max_linear_mps, self._settings.max_angular_rps
         linear, angular = max(-top, min(top, linear_mps)), max(-turn, min(turn, angular_rps))
-        if linear > 0 and self._corridor is not None and self._corridor.in_the_way:
-            linear = 0.0  # not moving although told to: the primitive ends as a collision
+        if linear > 0 and self._settings.use_scan and not self._is_free():
+            linear = 0.0
         if not self.permitted():
             linear = angular = 0.0
         with self._lock:
             if self._blocks:
-                raise RobotError("; ".join(self._blocks.values()))
+                raise HandsOff("; ".join(self._blocks.values()))
             self._sent_s, self._moving = time.monotonic(), linear != 0.0 or angular != 0.0
             self._publish(linear, angular)
 
@@ -101,8 +105,13 @@ class TopicBase:
 
     def saw_scan(self, ranges: list[float], angle_min_rad: float, angle_step_rad: float) -> None:
         """A laser scan came, from a scanner that looks ahead."""
-        if self._corridor is not None:
-            self._corridor.saw(ranges, angle_min_rad, angle_step_rad)
+        self._way = from_scan(
+            np.asarray(ranges), angle_min_rad, angle_step_rad, time.monotonic(), self.corridor, self._settings.stop_distance_m
+        )
+
+    def clearance(self) -> Clearance:
+        """By the newest scan: metres that are free beyond `stop_distance_m`."""
+        return self._way
 
     @property
     def odometry_age_s(self) -> float:
@@ -114,6 +123,10 @@ class TopicBase:
         self._closed.set()
         self._watchdog.join(1.0)
         self.halt()
+
+    def _is_free(self) -> bool:
+        way = self._way
+        return bool(way.distance_m) and time.monotonic() - way.stamp_s <= self._settings.scan_timeout_s
 
     def _watch(self) -> None:
         while not self._closed.wait(0.05):

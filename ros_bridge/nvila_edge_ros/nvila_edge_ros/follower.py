@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agents.events import Captured, Decided, Ended, Event, Executed, ServerBack, ServerLost, Withheld
+from agents.events import Captured, Decided, Ended, Event, Executed, RobotBack, RobotLost, ServerBack, ServerLost, Withheld
+from agents.executor import Executor, ExecutorConfig
 from agents.guard import GuardLimits
+from agents.limits import VelocityLimits
 from agents.loop import Loop
 from agents.profiles import loop_config, remote_policy
-from agents.protocols import Motion, RobotError
-from agents.robots.velocity import DriveLimits, OdometryRobot
+from agents.protocols import HandsOff, Motion, Odometry, RobotError
+from agents.robots.go2 import DRIVEN
 from nvila_edge.navigation.actions import Primitive
 from nvila_edge.navigation.agent_profiles import agent_profile, check_prompt
 from nvila_edge.navigation.profiles import checked_instruction
@@ -26,7 +28,12 @@ from nvila_edge_ros.base import TopicBase
 from nvila_edge_ros.camera import TopicCamera
 from nvila_edge_ros.settings import Settings
 
-CONNECT_S, DECISION_S, SERVER_S = 10.0, 5.0, 60.0  # how long a first connection, an answer, and a lost server are waited for
+CONNECT_S, DECISION_S, SERVER_S, ROBOT_S = (
+    10.0,
+    5.0,
+    60.0,
+    5.0,
+)  # how long a first connection, an answer, a lost server and odometry are waited for
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -67,13 +74,15 @@ class _Leash:
 class _Held:
     """The robot, whose base stands while the server is silent: a primitive that failed of that is one that didn't move, and the loop waits."""
 
-    def __init__(self, robot: OdometryRobot, link: _Leash) -> None:
+    def __init__(self, robot: Executor, link: _Leash) -> None:
         self._robot, self._link = robot, link
 
     def execute(self, primitive: Primitive) -> Motion:
         """Carry it out. Raises RobotError for what has other reasons."""
         try:
             return self._robot.execute(primitive)
+        except HandsOff:
+            raise
         except RobotError:
             if self._link.alive or self._link.cancelled:
                 raise
@@ -160,12 +169,29 @@ class Follower:
         agent = self._agent or agent_profile(info.agent)
         check_prompt(agent, info.profile)
         limits = GuardLimits(max_frame_age_s=self._settings.max_frame_age_s)
-        drive = replace(DriveLimits(), linear_mps=self._settings.max_linear_mps, angular_rps=self._settings.max_angular_rps)
-        robot = _Held(OdometryRobot(self._base, drive, agent.steps.turn_deg), link)
+        robot = _Held(
+            Executor(self._base, self._driven(agent.steps.turn_deg), self._base.clearance if self._settings.use_scan else None), link
+        )
         self._base.permitted = lambda: link.alive
         self._camera.begin()
         policy = remote_policy(agent, self.client, DECISION_S)
-        yield from Loop(policy, self._camera, robot, link, loop_config(agent, limits, SERVER_S)).run(instruction, goal)
+        config = replace(loop_config(agent, limits, SERVER_S), robot_deadline_s=ROBOT_S)
+        yield from Loop(policy, self._camera, robot, link, config, pose=self._pose).run(instruction, goal)
+
+    def _pose(self) -> Odometry:
+        if reasons := self._base.blocks.values():
+            raise HandsOff("; ".join(reasons))
+        return self._base.odometry()
+
+    def _driven(self, turn_deg: int) -> ExecutorConfig:
+        """As a Go2 is driven, within the node's limits."""
+        linear_mps, angular_rps = self._settings.max_linear_mps, self._settings.max_angular_rps
+        return replace(
+            DRIVEN, odom_timeout_s=self._settings.odom_timeout_s, linear_mps=linear_mps,
+            angular_rps=angular_rps, turn_deg=turn_deg, corridor=self._base.corridor,
+            creep=(min(DRIVEN.creep[0], linear_mps), min(DRIVEN.creep[1], angular_rps)),
+            limits=VelocityLimits(max_velocity=(linear_mps, angular_rps), min_velocity=(0.0, -angular_rps)),
+        )  # fmt: skip
 
 
 def _told(event: Event) -> dict[str, Any] | None:
@@ -183,5 +209,9 @@ def _told(event: Event) -> dict[str, Any] | None:
             return {"state": "server_lost", "message": message}
         case ServerBack(outage_ms=outage_ms):
             return {"state": "server_back", "outage_ms": round(outage_ms)}
+        case RobotLost(message=message):
+            return {"state": "robot_lost", "message": message}
+        case RobotBack(outage_ms=outage_ms):
+            return {"state": "robot_back", "outage_ms": round(outage_ms)}
         case Captured() | Ended():
             return None

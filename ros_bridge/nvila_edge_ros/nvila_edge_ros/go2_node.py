@@ -34,9 +34,10 @@ class Go2Node(Node):
         super().__init__("go2")
         interface = self.declare_parameter("interface", "eth0").value
         domain = self.declare_parameter("domain", 0).value
-        self._go2 = Go2(str(interface), int(domain or 0), connect_s=15.0)
+        where = str(interface), int(domain or 0)
+        self._go2 = Go2(*where, connect_s=15.0)
         self._go2.stand()
-        self._camera = Go2Camera()
+        self._camera = Go2Camera(*where)
         self._moving, self._told_s = False, 0.0
         self._odometry = self.create_publisher(Odometry, "odom", qos_profile_sensor_data)
         self._picture = self.create_publisher(CompressedImage, "image/compressed", qos_profile_sensor_data)

@@ -10,9 +10,9 @@ import math
 import sys
 import time
 
+from agents.executor import Executor
 from agents.protocols import RobotError
-from agents.robots.go2 import Go2
-from agents.robots.velocity import OdometryRobot
+from agents.robots.go2 import DRIVEN, Go2
 from nvila_edge.navigation.actions import Primitive
 
 _OUT, sys.stdout = sys.stdout, sys.stderr  # the SDK prints
@@ -72,7 +72,7 @@ def obey(go2: Go2) -> None:
     """Stand, then one primitive forward and one to the left; what they achieved, or what the error says."""
     try:
         go2.stand()
-        robot = OdometryRobot(go2)
+        robot = Executor(go2, DRIVEN)
         for primitive in (Primitive.LEFT, Primitive.FORWARD):
             motion = robot.execute(primitive)
             say(primitive=primitive.name, moved_m=motion.moved_m, turned_deg=motion.turned_deg, collided=motion.collided)

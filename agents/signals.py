@@ -1,0 +1,59 @@
+"""What SIGINT and SIGTERM do to an agent: the robot is halted at once, whatever the main thread is in, and then everything is left in order.
+
+Python runs signal handlers in its main thread only, and only between two of its instructions: a camera's driver or a decoder, which are C, may keep it for
+a second and more, and with thinking and moving overlapped the robot drives meanwhile. So a thread is told of the signal by the interpreter's own
+C handler (signal.set_wakeup_fd), and halts.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_HALTS_S = 5.0  # how long the robot is halted again and again while the main thread does not come back
+
+
+@contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise SystemExit in the main thread, so that everything is left in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def halting_on_signals(cancel: Callable[[str, float], object]) -> Iterator[None]:
+    """Call cancel(reason, seconds) (Loop.cancel), on a thread of its own, as soon as SIGINT or SIGTERM comes. Their handlers run besides, as ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    told, tells = socket.socketpair()
+    tells.setblocking(False)
+
+    def listen() -> None:
+        while came := told.recv(16):
+            if {signal.SIGINT, signal.SIGTERM} & set(came):
+                cancel("a signal came", _HALTS_S)
+
+    thread = threading.Thread(target=listen, name="signals", daemon=True)
+    thread.start()
+    before = signal.set_wakeup_fd(tells.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        tells.close()
+        thread.join(1.0)
+        told.close()
