@@ -117,6 +117,8 @@ class Crew:
                     self._failed(self._place(worker), message["message"])
                 case "failed":
                     raise EvaluationError(message["message"])
+                case "faulty":
+                    self._give_up(self._by_id[worker.episode], message["reason"])
                 case "left_out":
                     self._leave_out(worker.episode, message["reason"])
                     self._finished(worker, message)
@@ -159,11 +161,14 @@ class Crew:
         if self._fatal[episode.episode_id] < TRIES:
             self._waiting.appendleft(episode)
             return
-        self._failed("episodes", reason)  # several in a row: a sign that nothing works
         for place in range(len(self._workers)):
             del self._failures[f"worker {place}"]
-        why = f"{TRIES} worker processes died or hung while playing it; give the same command again to try it again"
-        self._leave_out(episode.episode_id, why)
+        self._give_up(episode, f"{TRIES} worker processes died or hung while playing it", reason)
+
+    def _give_up(self, episode: Episode, why: str, reason: str = "") -> None:
+        """Leave an episode out that may be played another time. Raises EvaluationError for the `reason` after several in a row: nothing works."""
+        self._failed("episodes", reason or f"episode {episode.episode_id}: {why}")
+        self._leave_out(episode.episode_id, f"{why}; give the same command again to try it again")
         self._ended(episode, None)
 
     def _ended(self, episode: Episode, result: Record | None) -> None:

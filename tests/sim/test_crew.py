@@ -53,7 +53,7 @@ class FakeWorker:
         if word == "hang":
             self.heard_s = 0.0
         else:
-            self._say(word, message="the server is gone", reason="no such house", **message)
+            self._say(word, message="the server is gone", reason="no such camera" if word == "faulty" else "no such house", **message)
 
     def receive(self) -> list[dict[str, Any]]:
         os.read(self.fd, 100)
@@ -113,3 +113,10 @@ def test_when_every_episode_kills_its_workers_the_evaluation_ends(monkeypatch: p
     monkeypatch.setattr(FakeWorker, "deadly", tuple("012345"))
     with pytest.raises(EvaluationError, match="status -11; 5 tries in a row"):
         play(monkeypatch, [], workers=2)
+
+
+def test_an_episode_with_a_fault_is_left_out_and_the_others_are_played_unless_all_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = play(monkeypatch, ["faulty"] * RESTARTS, workers=1)
+    assert sum("no such camera; give the same command again" in note for note in notes) == RESTARTS and "no such house" in notes[-1]
+    with pytest.raises(EvaluationError, match="episode 5: no such camera; 5 tries in a row"):
+        play(monkeypatch, ["faulty"] * (RESTARTS + 1), workers=1)
