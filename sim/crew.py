@@ -95,6 +95,8 @@ class Crew:
                     self._listen(key.data, selector)
                 self._replace_silent(selector)
                 self._keep_server()
+        if self._failures["episodes"] and not self._run.results:
+            raise EvaluationError(f"no episode could be played; the last: {self.left_out[-1].reason}")
         return tuple(self.left_out)
 
     def _listen(self, worker: Worker, selector: selectors.BaseSelector) -> None:
