@@ -6,6 +6,7 @@ import selectors
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Protocol
 
@@ -79,14 +80,16 @@ class Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self._workers:
-            worker.close()
-        if self._server is not None:
-            self._server.stop()
+        with ExitStack() as ends:  # all of them, also when one cannot be ended
+            if self._server is not None:
+                ends.callback(self._server.stop)
+            for worker in self._workers:
+                ends.callback(worker.close)
 
     def work(self, workers: int) -> tuple[Fault, ...]:
         """Play all the episodes in so many processes; returns those that were left out. Raises EvaluationError when it cannot go on."""
-        self._workers = [Worker(setup=self._setup) for _ in range(workers)]
+        for _ in range(workers):
+            self._workers.append(Worker(setup=self._setup))
         with selectors.DefaultSelector() as selector:
             for worker in self._workers:
                 selector.register(worker.fd, selectors.EVENT_READ, worker)
