@@ -178,3 +178,11 @@ def test_what_fails_on_the_way_is_told_apart_from_what_cannot_be(tmp_path: Path,
     options = ("--policy", "oracle", "--episodes", "1", "--out", str(tmp_path / "file" / "out"))
     assert cli.main(["eval", *options]) == 1, "nothing can be written there"
     assert "cannot write to the folder" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_is_none_is_told_before_anything_is_rendered_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("nvila_edge.verbs.export.calibration", lambda *_, **__: pytest.fail("houses would be rendered"))
+    assert cli.main(["export", str(tmp_path), str(tmp_path / "out")]) == 2
+    assert "no config.json" in capsys.readouterr().err

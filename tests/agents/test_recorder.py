@@ -325,4 +325,4 @@ def test_a_recording_that_is_damaged_in_the_middle_is_read_once(tmp_path: Path) 
     data[middle : middle + 5000] = b"\xff" * 5000
     path.write_bytes(data)
     ids = [step.frame_id for step in read_recording(tmp_path / "run").steps if isinstance(step, Seen)]
-    assert ids == sorted(set(ids)) and len(ids) > 50
+    assert ids == sorted(set(ids)) and len(ids) > 10
