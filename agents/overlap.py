@@ -27,6 +27,7 @@ from nvila_edge.navigation.steady import is_blocked
 from nvila_edge.serving.link import Link
 
 _THOUGHT_S = 15.0  # longer than a decision's deadline
+_MOTION_S = 30.0  # longer than any primitive's allowance, 2 x nominal + 2 s and waits of a second each (agents/executor.py)
 _LOOK_S = 0.03  # between looks at the odometry
 
 
@@ -87,8 +88,8 @@ class Overlapped(Loop):
 
     def run(self, instruction: str, episode_id: str) -> Generator[Event, None, None]:
         """As Loop.run; the threads end with it. Raises RobotError when the answer to a question of the last episode is still under way."""
-        if self._asked is not None and wait([self._asked], _THOUGHT_S).not_done:
-            raise RobotError(f"the policy has not answered for {_THOUGHT_S:g} s; start the agent anew")
+        if self._asked is not None:
+            self._answered(self._asked)
         self._mover, self._thinker = ThreadPoolExecutor(1, "mover"), ThreadPoolExecutor(1, "thinker")
         self._thought = self._moving = None
         try:
@@ -112,7 +113,13 @@ class Overlapped(Loop):
             self.account.waited += 1
             return self._timed_decision()
         self.account.handed_over += 1
+        self._answered(thought)
         return thought.result()
+
+    def _answered(self, thought: Future[Decision]) -> None:
+        """Wait for an answer. Raises RobotError, which halts and ends the episode, when it does not come."""
+        if wait([thought], _THOUGHT_S).not_done:
+            raise RobotError(f"the policy has not answered for {_THOUGHT_S:g} s; start the agent anew")
 
     def _timed_decision(self) -> Decision:
         began_s = time.monotonic()
@@ -126,6 +133,8 @@ class Overlapped(Loop):
         self._moving = self._mover.submit(self._robot.execute, primitive)
         if last and primitive != Primitive.STOP and self._time_to_ask(primitive, began_s, start):
             yield from self._ask_ahead(action, primitive)
+        if wait([self._moving], max(0.0, began_s + _MOTION_S - time.monotonic())).not_done:
+            raise RobotError(f"the robot has not ended {primitive.name} within {_MOTION_S:g} s; is its program still running?")
         motion = self._moving.result()
         lasted_s = time.monotonic() - began_s
         known_s = self._shortest_s.get(primitive, lasted_s)
@@ -138,7 +147,10 @@ class Overlapped(Loop):
             return False  # nothing tells when it will end
         earliest_s = began_s + self._shortest_s.get(primitive, 0.0) - self._lead_s
         assert self._moving is not None
-        while not wait([self._moving], min(_LOOK_S, max(0.001, earliest_s - time.monotonic()))).done:
+        while (
+            time.monotonic() < began_s + _MOTION_S
+            and not wait([self._moving], min(_LOOK_S, max(0.001, earliest_s - time.monotonic()))).done
+        ):
             if time.monotonic() >= earliest_s and self._is_near(primitive, start) and self._link.alive:
                 return True  # without a server the guard may not have let it begin
         return False
@@ -180,7 +192,7 @@ class Overlapped(Loop):
     def _drop_thought(self, primitive: Primitive, motion: Motion) -> None:
         """An answer that was asked ahead of a primitive that turned out like this, if there is one, is dropped, and the policy told so."""
         if self._thought is not None:
-            wait([self._thought])  # the policy does one thing at a time; its own deadline bounds this
+            self._answered(self._thought)  # the policy does one thing at a time
             self._thought = None
             self.account.revised += 1
             self._revisable.revised(primitive, motion)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from agents.events import Captured, Decided, Ended, Event
 from nvila_edge.navigation.actions import Forward, Turn
 from nvila_edge.navigation.decision import Decision
+from nvila_edge.serving.http import Call, HttpServer, Reply
 
 WIDTH_PX = 640
 _WAIT_S = 5.0
@@ -52,25 +53,15 @@ def _arrow(canvas: np.ndarray, decision: Decision) -> None:
 
 
 class LiveView:
-    """Serves the page until it is closed. It is told events, and never keeps the loop waiting."""
+    """Serves the page until it is closed, for one instruction or many. It is told events, and never keeps the loop waiting."""
 
     def __init__(self, port: int, instruction: str) -> None:
-        """Loopback only; port 0 picks a free one. Raises OSError when the port is taken."""
+        """Loopback only, and for this computer's programs (serving/http.py); port 0 picks a free one. Raises ServerStartError when it is taken,
+        ValueError when it is no port."""
         self._instruction, self._decision = instruction, None
         self._changed, self._jpeg, self._number, self._over = threading.Condition(), b"", 0, False
-        view = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802  the library's name
-                view._answer(self)
-
-            def log_message(self, *_: object) -> None:
-                """Nothing: the terminal shows decisions."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
-        threading.Thread(target=self._server.serve_forever, name="view", daemon=True).start()
+        self._server = HttpServer(port, {"GET /": lambda call: Reply(200, _PAGE, "text/html"), "GET /live": self._live}, option="--view")
+        self.url = f"{self._server.url}/"
 
     def __call__(self, event: Event) -> None:
         """Shows captures with the decision that was made last."""
@@ -83,7 +74,7 @@ class LiveView:
                     self._jpeg, self._number = jpeg.tobytes(), self._number + 1
                     self._changed.notify_all()
             case Ended():
-                self.close()
+                self._decision = None
 
     def close(self) -> None:
         """Ends the page's stream and the server."""
@@ -92,29 +83,19 @@ class LiveView:
                 return
             self._over = True
             self._changed.notify_all()
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
-    def _answer(self, request: BaseHTTPRequestHandler) -> None:
-        request.send_response(200)
-        if request.path != "/live":
-            request.send_header("Content-Type", "text/html")
-            request.end_headers()
-            request.wfile.write(_PAGE)
-            return
-        request.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
-        request.end_headers()
+    def _live(self, call: Call) -> Reply:
+        return Reply(200, self._pictures(call), f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
+
+    def _pictures(self, call: Call) -> Iterator[bytes]:
+        """Each picture once, until this is closed or the browser has gone away."""
         seen = 0
-        try:
-            while True:
-                with self._changed:
-                    self._changed.wait_for(lambda seen=seen: self._over or self._number > seen, _WAIT_S)
-                    if self._over:
-                        return
-                    seen, jpeg = self._number, self._jpeg
-                if jpeg:
-                    request.wfile.write(
-                        f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode() + jpeg + b"\r\n"
-                    )
-        except (BrokenPipeError, ConnectionResetError):
-            return  # the browser went away
+        while not call.gone():
+            with self._changed:
+                self._changed.wait_for(lambda seen=seen: self._over or self._number > seen, _WAIT_S)
+                if self._over:
+                    return
+                fresh, seen, jpeg = self._number > seen, self._number, self._jpeg
+            if fresh:
+                yield f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode() + jpeg + b"\r\n"

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    import gguf
+
     from nvila_edge.engines.spec import LanguageSpec
 
 
-def write_gguf(path: Path, spec: LanguageSpec) -> None:
-    """A random Qwen2 of the shape: Q4_0 layers and token table, Q8_0 output (as ours has 8 bits there)."""
+def _writer(path: Path, spec: LanguageSpec) -> gguf.GGUFWriter:
+    """A file with the metadata of a Qwen2 of the shape, and no tensors yet."""
     import gguf
 
-    writer, rng = gguf.GGUFWriter(path, "qwen2"), np.random.default_rng(0)
+    writer = gguf.GGUFWriter(path, "qwen2")
     writer.add_context_length(4096)
     writer.add_embedding_length(spec.hidden)
     writer.add_block_count(spec.layers)
@@ -33,6 +35,14 @@ def write_gguf(path: Path, spec: LanguageSpec) -> None:
     writer.add_token_list([f"t{i}" for i in range(spec.vocab)])
     writer.add_token_types([gguf.TokenType.NORMAL] * spec.vocab)
     writer.add_token_merges(["t 0"])
+    return writer
+
+
+def write_gguf(path: Path, spec: LanguageSpec) -> None:
+    """A random Qwen2 of the shape: Q4_0 layers and token table, Q8_0 output (as ours has 8 bits there)."""
+    import gguf
+
+    writer, rng = _writer(path, spec), np.random.default_rng(0)
     kinds = {
         4: (gguf.GGMLQuantizationType.Q4_0, 18),
         8: (gguf.GGMLQuantizationType.Q8_0, 34),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,11 @@ def locked(out: Path) -> Iterator[Path]:
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            if not os.path.samestat(
+                os.fstat(file.fileno()), path.stat()
+            ):  # its last owner has removed it meanwhile, and the next one made another
+                raise BlockingIOError
+        except (BlockingIOError, FileNotFoundError):
             raise ValueError(f"another export is writing to {out}; wait for it, or give another output folder") from None
         try:
             yield out

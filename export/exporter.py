@@ -60,9 +60,7 @@ def export_bundle(
     agent: the agent that the model is meant for, which evaluations and robots choose unless they are told another one.
     Raises ValueError (CheckpointError for the checkpoint) naming what is wrong; nothing is left in `out` then.
     """
-    for kind, allowed, option in ((vision, VISION_KINDS, "vision"), (language, LANGUAGE_KINDS, "language")):
-        if kind not in allowed:
-            raise ValueError(f"{option} {kind!r} is unknown; allowed: {', '.join(allowed)}")
+    _check_kinds(vision, language)
     source, started = Checkpoint(checkpoint), time.monotonic()
     calibration.check_enough(vision, "awq" if source.is_awq() else language)
     check_prompt(agent_profile(agent), source.spec.profile)
@@ -82,6 +80,12 @@ def export_bundle(
             manifest = write_manifest(folder, source.spec, about)
     progress(f"exported in {time.monotonic() - started:.0f} s", 1, 1)
     return manifest
+
+
+def _check_kinds(vision: str, language: str) -> None:
+    for kind, allowed, option in ((vision, VISION_KINDS, "vision"), (language, LANGUAGE_KINDS, "language")):
+        if kind not in allowed:
+            raise ValueError(f"{option} {kind!r} is unknown; allowed: {', '.join(allowed)}")
 
 
 def _export_vision(source: Checkpoint, folder: Path, kind: str, calibration: Calibration, kept: Journal, progress: Progress) -> None:

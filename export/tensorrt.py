@@ -17,6 +17,7 @@ from typing import Any
 from export.bundle import locked, save_manifest
 from export.language_graph import write_language_graph
 from export.vision_graph import write_projector_graph, write_vision_graph
+from nvila_edge.engines.backends.cuda_memory import Stream
 from nvila_edge.engines.backends.tensorrt_engines import ABOUT, EngineInfo, Shapes, folder_of, graphs_of, inputs_and_outputs
 from nvila_edge.engines.backends.tensorrt_library import Library, TensorRTError, library
 from nvila_edge.engines.initialisers import LanguageWeights, VisionWeights
@@ -41,8 +42,9 @@ def build_engines(bundle: str | Path, target: str, arch: str | None, progress: P
 
 
 def _build(root: Path, target: str, arch: str | None, progress: Progress) -> Path:
-    manifest, found = read_manifest(root), check_target(target, [arch])
-    out = folder_of(root, arch or "local")
+    manifest, found = read_manifest(root), library(target)
+    aim, told = aimed(found, arch, this_gpu)
+    out = folder_of(root, aim)
     aside = out.with_name(f"{out.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -50,10 +52,10 @@ def _build(root: Path, target: str, arch: str | None, progress: Progress) -> Pat
         shapes, graphs = Shapes.of(manifest.spec), graphs_of(manifest.spec)
         with tempfile.TemporaryDirectory(dir=aside) as written:
             for index, (name, graph) in enumerate(_written(root, manifest.spec, Path(written))):
-                progress(f"engines for {arch or 'this GPU'}", index, len(graphs))
-                engine = build(found, graph, arch, shapes.profiles(name, manifest.spec), inputs_and_outputs(name, manifest.spec))
+                progress(f"engines for {aim}", index, len(graphs))
+                engine = build(found, graph, told, shapes.profiles(name, manifest.spec), inputs_and_outputs(name, manifest.spec))
                 (aside / f"{name}.engine").write_bytes(engine)
-        info = EngineInfo(target, found.version, arch or "local", shapes, {name: manifest.files[f"{name}.onnx"][0] for name in graphs})
+        info = EngineInfo(target, found.version, aim, shapes, {name: manifest.files[f"{name}.onnx"][0] for name in graphs})
         (aside / ABOUT).write_text(json.dumps(info.to_json(), indent=1, sort_keys=True) + "\n")
         manifest = _without(manifest, str(out.relative_to(root)))
         save_manifest(root, manifest)  # so that a kill between these steps leaves a bundle without engines, not a broken one
@@ -63,7 +65,7 @@ def _build(root: Path, target: str, arch: str | None, progress: Progress) -> Pat
         shutil.rmtree(aside, ignore_errors=True)
     built = {str(path.relative_to(root)): file_digest(path) for path in sorted(out.iterdir())}
     save_manifest(root, replace(manifest, files={**manifest.files, **built}))
-    progress(f"engines for {arch or 'this GPU'}", len(graphs), len(graphs))
+    progress(f"engines for {aim}", len(graphs), len(graphs))
     return out
 
 
@@ -71,12 +73,27 @@ def check_target(target: str, archs: Sequence[str | None]) -> Library:
     """The library for a target. Raises ValueError for an architecture that it cannot build for here, TensorRTError when it is not installed."""
     found = library(target)
     for arch in archs:
-        if arch is not None and arch not in found.architectures:
-            allowed = ", ".join(found.architectures) or "none but this machine's GPU: leave --arch out"
-            raise ValueError(f"{target} {found.version} cannot build for {arch!r} here; allowed: {allowed}")
-    if None in archs and not gpu_is_there():
-        raise ValueError(f"this machine has no NVIDIA GPU to build for; name one with --arch: {', '.join(found.architectures)}")
+        aimed(found, arch, this_gpu)
     return found
+
+
+def this_gpu() -> str | None:
+    """The architecture of this machine's GPU, as the runtime will ask for it; None without one. Raises TensorRTError when it does not answer."""
+    return Stream().architecture() if gpu_is_there() else None
+
+
+def aimed(found: Library, arch: str | None, this_gpu: Callable[[], str | None]) -> tuple[str, str | None]:
+    """The architecture to build for by its name, and what the builder is told of it: None when it is this machine's own GPU, which every library
+    builds for. Raises ValueError for one that cannot be built for here."""
+    if arch is not None and arch in found.architectures:
+        return arch, arch
+    here = this_gpu()
+    if here is not None and arch in (None, here):
+        return here, None
+    allowed = ", ".join([*found.architectures, *([here] if here else [])]) or "none, for this machine has no NVIDIA GPU"
+    if arch is None:
+        raise ValueError(f"this machine has no NVIDIA GPU to build for; name one with --arch: {allowed}")
+    raise ValueError(f"{found.target} {found.version} cannot build for {arch!r} here; allowed: {allowed}")
 
 
 def _written(root: Path, spec: EngineSpec, folder: Path) -> Iterator[tuple[str, Path]]:

@@ -19,7 +19,7 @@ from nvila_edge.options.chat import ChatOptions
 
 _ENDS = ("exit", "quit")
 _ORIENTATION = 0x0112  # EXIF
-_UNREADABLE = (OSError, EOFError, SyntaxError, struct.error, Image.DecompressionBombError)  # what PIL raises for broken files
+UNREADABLE = (OSError, EOFError, SyntaxError, struct.error, Image.DecompressionBombError)  # what PIL raises for broken files
 
 
 class Speaker(Protocol):
@@ -114,7 +114,7 @@ def read_image(source: Path | BinaryIO, name: str) -> Image.Image:
     try:
         with Image.open(source) as opened:
             return rgb_image(ImageOps.exif_transpose(opened) if opened.getexif().get(_ORIENTATION, 1) > 1 else opened)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ValueError(f"image {name} cannot be read: {error}; expected a picture such as JPEG or PNG") from error
 
 

@@ -93,13 +93,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 1 if _is_ours(error) and isinstance(error.__cause__, OSError) else 2  # such as OutputError for a full disk
     except RuntimeError as error:
-        if type(error).__module__.split(".")[0] not in _OURS:
+        if not _is_ours(error):
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _is_ours(error: Exception) -> bool:
+    return type(error).__module__.split(".")[0] in _OURS
 
 
 if __name__ == "__main__":

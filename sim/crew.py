@@ -6,6 +6,7 @@ import selectors
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Protocol
 
@@ -79,14 +80,16 @@ class Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self._workers:
-            worker.close()
-        if self._server is not None:
-            self._server.stop()
+        with ExitStack() as ends:  # all of them, also when one cannot be ended
+            if self._server is not None:
+                ends.callback(self._server.stop)
+            for worker in self._workers:
+                ends.callback(worker.close)
 
     def work(self, workers: int) -> tuple[Fault, ...]:
         """Play all the episodes in so many processes; returns those that were left out. Raises EvaluationError when it cannot go on."""
-        self._workers = [Worker(setup=self._setup) for _ in range(workers)]
+        for _ in range(workers):
+            self._workers.append(Worker(setup=self._setup))
         with selectors.DefaultSelector() as selector:
             for worker in self._workers:
                 selector.register(worker.fd, selectors.EVENT_READ, worker)
@@ -95,6 +98,8 @@ class Crew:
                     self._listen(key.data, selector)
                 self._replace_silent(selector)
                 self._keep_server()
+        if self._failures["episodes"] and not self._run.results:
+            raise EvaluationError(f"no episode could be played; the last: {self.left_out[-1].reason}")
         return tuple(self.left_out)
 
     def _listen(self, worker: Worker, selector: selectors.BaseSelector) -> None:
@@ -117,6 +122,8 @@ class Crew:
                     self._failed(self._place(worker), message["message"])
                 case "failed":
                     raise EvaluationError(message["message"])
+                case "faulty":
+                    self._give_up(self._by_id[worker.episode], message["reason"])
                 case "left_out":
                     self._leave_out(worker.episode, message["reason"])
                     self._finished(worker, message)
@@ -159,11 +166,14 @@ class Crew:
         if self._fatal[episode.episode_id] < TRIES:
             self._waiting.appendleft(episode)
             return
-        self._failed("episodes", reason)  # several in a row: a sign that nothing works
         for place in range(len(self._workers)):
             del self._failures[f"worker {place}"]
-        why = f"{TRIES} worker processes died or hung while playing it; give the same command again to try it again"
-        self._leave_out(episode.episode_id, why)
+        self._give_up(episode, f"{TRIES} worker processes died or hung while playing it", reason)
+
+    def _give_up(self, episode: Episode, why: str, reason: str = "") -> None:
+        """Leave an episode out that may be played another time. Raises EvaluationError for the `reason` after several in a row: nothing works."""
+        self._failed("episodes", reason or f"episode {episode.episode_id}: {why}")
+        self._leave_out(episode.episode_id, f"{why}; give the same command again to try it again")
         self._ended(episode, None)
 
     def _ended(self, episode: Episode, result: Record | None) -> None:

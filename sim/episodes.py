@@ -69,8 +69,16 @@ def load_usable(folder: Path | str, split: str, choice: Choice = ALL) -> Dataset
     episodes, faults = _episodes(path.name, entries)
     truth_path = split_file(folder, split, ground_truth=True, role=choice.role)
     truth, truth_faults = _ground_truth(truth_path) if truth_path.exists() else ({}, [])
-    words = (content.get("instruction_vocab") or {}).get("word_list", ["<pad>", "<unk>"])  # RxR has none
-    return Dataset(split, tuple(episodes), truth, tuple(words), tuple(faults), tuple(truth_faults))
+    return Dataset(split, tuple(episodes), truth, _words(path, content.get("instruction_vocab")), tuple(faults), tuple(truth_faults))
+
+
+def _words(path: Path, vocabulary: Any) -> tuple[str, ...]:
+    """The words of `instruction_vocab`; RxR has none. Raises ValueError for one that is no vocabulary."""
+    words = {} if vocabulary is None else vocabulary
+    words = words.get("word_list", ["<pad>", "<unk>"]) if isinstance(words, dict) else None
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f'{path}: instruction_vocab is {vocabulary!r:.60}; expected an object with a list of words "word_list"')
+    return tuple(words)
 
 
 def said_by_hand(dataset: Dataset, folder: Path) -> Dataset:

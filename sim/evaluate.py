@@ -17,6 +17,7 @@ from nvila_edge.engines.spec import spec_of_checkpoint
 from nvila_edge.navigation.agent_profiles import OURS, AgentProfile, agent_profile, check_prompt
 from nvila_edge.options.evaluation import EvalOptions
 from nvila_edge.serving.process import ServerProcess, start_server
+from nvila_edge.serving.sessions import SessionLimits
 from nvila_edge.shipped import BUNDLE, DATASET
 from sim.crew import Crew, EvaluationError, Reporter
 from sim.early_failure import Watched
@@ -78,12 +79,15 @@ class Task:
     config: Record
 
 
-def resolve(options: EvalOptions) -> Task:
-    """What the options mean. Raises ValueError for what cannot be, and what reading the dataset raises."""
-    folder = DATASET if options.dataset == "builtin" else Path(options.dataset)
-    bundle = options.bundle or BUNDLE
+def _check_options(options: EvalOptions, bundle: Path) -> None:
+    """Raises ValueError for what needs no dataset to be refused."""
     if options.workers < 1:
         raise ValueError(f"--workers {options.workers}: at least 1")
+    if options.policy == "engine" and options.workers > SessionLimits().sessions:
+        most = SessionLimits().sessions
+        raise ValueError(
+            f"--workers {options.workers}: their server has {most} places; give at most {most}, or --shard: each has its own server"
+        )
     if options.seed < 0 or options.videos < 0:
         raise ValueError(f"--seed {options.seed}, --videos {options.videos}: neither may be below 0")
     if options.policy not in POLICIES:
@@ -94,6 +98,13 @@ def resolve(options: EvalOptions) -> Task:
         raise ValueError(f"--profile and --scenes are for --env habitat; our own houses are walked with {DEFAULT}")
     if options.policy == "engine" and not (bundle / "manifest.json").exists() and not (bundle / "config.json").exists():
         raise ValueError(f"{bundle} is no bundle: it has no manifest.json; make one with `nvila-edge export CKPT {bundle}`")
+
+
+def resolve(options: EvalOptions) -> Task:
+    """What the options mean. Raises ValueError for what cannot be, and what reading the dataset raises."""
+    folder = DATASET if options.dataset == "builtin" else Path(options.dataset)
+    bundle = options.bundle or BUNDLE
+    _check_options(options, bundle)
     agent, choice = _agent(options, bundle), _choice(options)
     profile = _profile(options, agent)
     dataset = load_usable(folder, options.split, choice)
@@ -224,12 +235,13 @@ def evaluate(options: EvalOptions, reporter: Reporter) -> Record:
             crew = stack.enter_context(Crew(waiting, _stage_setup(options, task), serve, run, reporter))
             left_out += crew.work(min(options.workers, len(waiting)))
             _measure(run, {episode.episode_id for episode in waiting}, time.monotonic() - started_s)
-        if not run.results:
+        if not run.results and options.shard is None:
             raise EvaluationError(f"none of {len(task.episodes)} episodes could be played; the first: {left_out[len(task.faults)].reason}")
         told = header(task.config, ((fault.episode_id, fault.reason) for fault in left_out), run.commits)
         summary = summarise(in_order(run.results.values()), in_order(run.timings.values()), told)
         run.finish(summary)
-        build_report(folder_of(options))
+        if run.results:  # a shard may have none, and the whole still has
+            build_report(folder_of(options))
     return summary
 
 

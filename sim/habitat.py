@@ -18,6 +18,7 @@ from agents.protocols import Frame, Motion
 from nvila_edge.gpu import gpus
 from nvila_edge.navigation.actions import Primitive
 from sim.env import triple
+from sim.episode import Point
 from sim.footsteps import Footsteps
 from sim.geometry import Pose, yaw_of
 from sim.task_profiles import TaskProfile
@@ -143,9 +144,13 @@ class HabitatEnv(Footsteps):
         As in Habitat the point is taken as it is: the first action corrects one that is off the navmesh.
         Raises ValueError when nothing walkable is near.
         """
-        if not np.isfinite(np.array(self._sim.pathfinder.snap_point(np.array(pose.position_m, dtype=np.float32)))).all():
+        if not np.isfinite(self.walkable_near(pose.position_m)).all():
             raise ValueError(f"nothing walkable near {pose.position_m} in {self.scene}: choose a start on the navmesh")
         return self._begin(self._place(pose))
+
+    def walkable_near(self, point: Point) -> Point:
+        """The nearest walkable point; NaN when there is none."""
+        return triple(np.asarray(self._sim.pathfinder.snap_point(np.array(point, dtype=np.float32)), dtype=np.float64))
 
     def capture(self) -> Frame:
         """The view from the current pose, rendered now."""

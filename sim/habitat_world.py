@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from sim.houses.generator import generate_house
 from sim.houses.house import Room
 from sim.houses.library import scene_name
 from sim.maps import HouseMap, draw_map
+from sim.outcome import LeftOut
 from sim.renderer import MapTransform
 from sim.task_profiles import TaskProfile
 from sim.video import VIEW_PX
@@ -24,6 +26,7 @@ from sim.video import VIEW_PX
 _SINGLE: dict[Primitive, Action] = {
     Primitive.STOP: Stop(), Primitive.FORWARD: Forward(FORWARD_STEP_CM), Primitive.LEFT: Turn(TURN_STEP_DEG), Primitive.RIGHT: Turn(-TURN_STEP_DEG),
 }  # fmt: skip
+FAR_M = 1.0  # as published, starts may lie off the navmesh, whose first step corrects them (facts 2.7.2): by centimetres, or a larger body's radius
 _FLOOR, _SOLID = (214, 220, 226), (120, 130, 142)
 
 
@@ -34,7 +37,13 @@ class HabitatWorld:
         self.env, self.rooms, self.name = env, rooms, env.scene.stem
 
     def check(self, episode: Episode, start: Pose) -> None:
-        """Nothing: Habitat measures every distance anew, and its paths differ by up to 0.6 m from the exact ones in files."""
+        """No way is compared: Habitat measures every distance anew, and its paths differ by up to 0.6 m from the exact ones in files.
+
+        Raises LeftOut for a start that is far from all that can be walked on: the dataset was made for another scene.
+        """
+        away_m = math.dist(episode.start_position, self.env.walkable_near(episode.start_position))
+        if away_m > FAR_M:
+            raise LeftOut(f"the start {episode.start_position} is {away_m:.2f} m from what can be walked on in {self.env.scene.name}")
 
     def expert(self, goal: np.ndarray) -> ExpertAction:
         """Habitat's greedy follower, one primitive at a time, from where the agent stands now."""

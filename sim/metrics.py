@@ -50,6 +50,17 @@ def _spl(success: float, shortest_m: float, length_m: float) -> float:
     return success * shortest_m / longest
 
 
+def _check_shapes(walked: np.ndarray, goal_m: np.ndarray, count: int, flags: int, truth: np.ndarray) -> None:
+    """Raises ValueError unless positions, distances and `flags` collision flags fit `count` actions, and `truth` holds points."""
+    if walked.shape != (count + 1, 3) or goal_m.shape != (count + 1,) or flags != count:
+        raise ValueError(
+            f"{count} actions need {count + 1} positions and distances (start first) and {count} collision flags; "
+            f"got {walked.shape}, {goal_m.shape} and {flags}"
+        )
+    if truth.ndim != 2 or truth.shape[1] != 3 or not len(truth):
+        raise ValueError(f"gt_locations have shape {truth.shape}: expected [m, 3] with at least the start")
+
+
 def episode_metrics(
     positions: Sequence[Sequence[float]] | np.ndarray,
     actions: Sequence[int],
@@ -66,13 +77,7 @@ def episode_metrics(
     walked, goal_m = np.asarray(positions, dtype=np.float64), np.asarray(distances, dtype=np.float64)
     truth = np.asarray(gt_locations, dtype=np.float64)
     count = len(actions)
-    if walked.shape != (count + 1, 3) or goal_m.shape != (count + 1,) or len(collided) != count:
-        raise ValueError(
-            f"{count} actions need {count + 1} positions and distances (start first) and {count} collision flags; "
-            f"got {walked.shape}, {goal_m.shape} and {len(collided)}"
-        )
-    if truth.ndim != 2 or truth.shape[1] != 3 or not len(truth):
-        raise ValueError(f"gt_locations have shape {truth.shape}: expected [m, 3] with at least the start")
+    _check_shapes(walked, goal_m, count, len(collided), truth)
     stopped = count > 0 and actions[-1] == STOP
     success = float(stopped and goal_m[-1] < success_distance)
     length = math.fsum(np.linalg.norm(np.diff(walked, axis=0), axis=1))

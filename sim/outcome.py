@@ -26,7 +26,11 @@ METRICS = ("distance_to_goal", "success", "spl", "oracle_success", "ndtw", "sdtw
 
 
 class EpisodeError(RuntimeError):
-    """An episode could not be played, and would not be the next time either."""
+    """An episode ended with a fault that is not the policy's. It is left out; several in a row are a sign that nothing works."""
+
+
+class Interrupted(RuntimeError):
+    """The server went away during an episode, or had no place for it: it counts as not begun."""
 
 
 class LeftOut(Exception):

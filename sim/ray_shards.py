@@ -18,10 +18,9 @@ from typing import Any
 from sim.crew import EvaluationError, Reporter
 from sim.episodes import Episode
 from sim.evaluate import EvalOptions, commit, evaluate, resolve
-from sim.results import OutputError, Record, RunFolder
+from sim.results import SHARDS, OutputError, Record, RunFolder
 from sim.shards import Shard, folder_of, join, read_shard
 
-SHARDS = "shards"  # the folder within --out where finished ones lie
 EPISODES_PER_SHARD, MOST_SHARDS = 10, 64  # a shard costs a start of server and workers (seconds) and the houses that it shares with others
 _LOOK_S = 5.0
 

@@ -17,9 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from sim.leftovers import remove_parts
+
 RESULTS, TIMINGS, SUMMARY, RUN, REPORT = "results.jsonl", "timings.jsonl", "summary.json", "run.json", "report.html"
 THROUGHPUT = "throughput.json"
 VIDEOS, MAPS, DECISIONS, FRAMES, LOCK = "videos", "maps", "decisions", "frames", ".lock"
+SHARDS = "shards"  # within --out: where a cluster's finished ones lie
 Record = dict[str, Any]
 
 
@@ -213,8 +216,7 @@ class RunFolder:
 
         Raises OutputError.
         """
-        for part in self.out.rglob("*.part"):
-            part.unlink(missing_ok=True)
+        remove_parts((self.out, *(self.out / name for name in (VIDEOS, MAPS, DECISIONS, FRAMES, SHARDS))))
         for name, records in ((RESULTS, self.results), (TIMINGS, self.timings)):
             write_atomic(self.out / name, b"".join(map(encode_line, in_order(records.values()))))
         write_json(self.out / SUMMARY, summary)

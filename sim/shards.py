@@ -105,7 +105,10 @@ def join(run: RunFolder, parts: Sequence[Part]) -> Record:
         raise OutputError(f"{parts[0].folder} is no shard of the evaluation in {run.out}: it was made with other options; remove it")
     for part in parts:
         _take(run, part)
-    told = header(run.config, (fault for part in parts for fault in part.left_out), run.commits)
+    left_out = [fault for part in parts for fault in part.left_out]
+    if not run.results:
+        raise OutputError(f"none of the episodes of {run.out} could be played; the first: {': '.join(left_out[0])}")
+    told = header(run.config, left_out, run.commits)
     summary = summarise(in_order(run.results.values()), in_order(run.timings.values()), told)
     run.finish(summary)
     build_report(run.out)
@@ -164,6 +167,10 @@ def _take(run: RunFolder, part: Part) -> None:
     timings = {str(timing["episode_id"]): timing for timing in part.timings}
     for result in part.results:
         key = str(result["episode_id"])
+        if key not in timings:
+            raise OutputError(
+                f"{part.folder / TIMINGS} has no line of episode {key}, which {RESULTS} has: remove that folder and play the shard again"
+            )
         if key not in run.results:
             run.add(result, timings[key])
         elif run.results[key] != result:

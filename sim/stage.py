@@ -26,9 +26,10 @@ from sim.cameras import DarkCamera, TimedCamera
 from sim.decisions import DecisionLog
 from sim.episodes import Choice, Dataset, Episode, load_usable, said_by_hand
 from sim.maps import HouseMap
-from sim.outcome import EpisodeError, EpisodeRecord, LeftOut, episode_result
+from sim.outcome import EpisodeError, EpisodeRecord, Interrupted, LeftOut, episode_result
 from sim.policies import ForwardPolicy, OraclePolicy, RandomPolicy, TimedPolicy
 from sim.results import MAPS, VIDEOS, Record, video_name
+from sim.served import Served
 from sim.stopwatch import Stopwatch
 from sim.task_profiles import DEFAULT, task_of, task_profile
 from sim.throughput import spent
@@ -37,10 +38,6 @@ from sim.worlds import Env, World, open_worlds
 
 SWAP_M = 5.0  # a swapped instruction leads to a goal at least this far from the episode's own
 PATIENCE_S = 60.0  # for the server: in a simulator a slow machine must not change results
-
-
-class Interrupted(RuntimeError):
-    """The server went away during an episode, which therefore counts as not begun."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +180,7 @@ class Stage:
             case "forward":
                 return ForwardPolicy(setup.stop_after)
         assert self._client is not None, "the engine policy has a server"
-        return remote_policy(self.agent, self._client, PATIENCE_S, setup.seed)
+        return Served(remote_policy(self.agent, self._client, PATIENCE_S, setup.seed))
 
     @property
     def _loop_config(self) -> LoopConfig:
@@ -213,7 +210,7 @@ class Stage:
                 case Ended(fault=True, reason="server"):
                     raise Interrupted(event.message)
                 case Ended(fault=True):
-                    raise EpisodeError(f"episode {episode_id} ended with a fault ({event.reason}): {event.message}")
+                    raise EpisodeError(f"it ended with a fault ({event.reason}): {event.message}")
                 case Ended():
                     record.ended = event
                 case _:

@@ -132,8 +132,8 @@ def main() -> int:
 
 
 def _play_all(setup: Record, answer: Callable[..., None]) -> None:
-    from sim.outcome import LeftOut
-    from sim.stage import Interrupted, Stage, StageSetup
+    from sim.outcome import EpisodeError, Interrupted, LeftOut
+    from sim.stage import Stage, StageSetup
 
     with Stage(StageSetup.from_json(setup)) as stage:
         answer(type="ready")
@@ -153,6 +153,8 @@ def _play_all(setup: Record, answer: Callable[..., None]) -> None:
                 answer(type="interrupted", episode_id=episode_id, message=str(error))
             except LeftOut as error:
                 answer(type="left_out", episode_id=episode_id, reason=str(error))
+            except EpisodeError as error:
+                answer(type="faulty", episode_id=episode_id, reason=str(error))
             else:
                 answer(type="played", episode_id=episode_id, result=played.result, timing=played.timing)
 

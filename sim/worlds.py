@@ -54,7 +54,7 @@ class World(Protocol):
         ...
 
     def check(self, episode: Episode, start: Pose) -> None:
-        """Raises EpisodeError when the scene isn't the one that the episode was made for; `start` is where the agent was put."""
+        """Raises LeftOut when the scene isn't the one that the episode was made for; `start` is where the agent was put."""
         ...
 
     def expert(self, goal: np.ndarray) -> ExpertAction:
@@ -94,7 +94,7 @@ class HouseWorld:
         return self._view(pose)
 
     def check(self, episode: Episode, start: Pose) -> None:
-        """Houses are made from their names: one that differs from the dataset's would spoil every figure. Raises EpisodeError."""
+        """Houses are made from their names: one that differs from the dataset's would spoil every figure. Raises LeftOut."""
         check_house(episode, start, self.env.navmesh)
 
     def expert(self, goal: np.ndarray) -> ExpertAction:

@@ -165,5 +165,24 @@ def test_a_taken_port_is_a_clear_error(tmp_path: Path) -> None:
         listener.listen()
         port = listener.getsockname()[1]
         done = run("serve", "--bundle", str(tmp_path / "bundle"), "--bind", f"tcp://127.0.0.1:{port}")
+        process = [sys.executable, "-m", "nvila_edge.serving", "--bundle", str(tmp_path / "bundle"), "--bind", f"tcp://127.0.0.1:{port}"]
+        same = subprocess.run(process, capture_output=True, text=True, cwd=Path(__file__).parents[1], timeout=100)
     assert done.returncode == 1 and done.stderr.startswith(f"error: cannot bind to tcp://127.0.0.1:{port}: Address already in use")
     assert f"--bind tcp://127.0.0.1:{port + 1}" in done.stderr and done.stderr.count("\n") == 1
+    assert (same.returncode, same.stderr) == (done.returncode, done.stderr)
+
+
+def test_what_fails_on_the_way_is_told_apart_from_what_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["report", str(tmp_path)]) == 2, "no evaluation is there"
+    (tmp_path / "file").write_text("")
+    options = ("--policy", "oracle", "--episodes", "1", "--out", str(tmp_path / "file" / "out"))
+    assert cli.main(["eval", *options]) == 1, "nothing can be written there"
+    assert "cannot write to the folder" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_is_none_is_told_before_anything_is_rendered_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("nvila_edge.verbs.export.calibration", lambda *_, **__: pytest.fail("houses would be rendered"))
+    assert cli.main(["export", str(tmp_path), str(tmp_path / "out")]) == 2
+    assert "no config.json" in capsys.readouterr().err

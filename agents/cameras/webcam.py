@@ -43,17 +43,20 @@ class Webcam:
         return make_frame(self._count - 1, bgr, captured_s, bgr=True)
 
     def close(self) -> None:
-        """Gives the device back."""
+        """Gives the device back, as soon as a read that is under way has ended."""
         self._closed = True
         self._reader.join(self._wait_s)
-        self._video.release()
 
     def _read(self) -> None:
-        while not self._closed:
-            there, bgr = self._video.read()
-            if not there:
-                time.sleep(0.05)  # unplugged, or a picture was lost: captures run into their deadline
-                continue
-            with self._fresh:
-                self._newest = bgr, time.monotonic()
-                self._fresh.notify_all()
+        """Until this is closed; the thread that reads also releases the device, so never within a read, however long a driver takes for one."""
+        try:
+            while not self._closed:
+                there, bgr = self._video.read()
+                if not there:
+                    time.sleep(0.05)  # unplugged, or a picture was lost: captures run into their deadline
+                    continue
+                with self._fresh:
+                    self._newest = bgr, time.monotonic()
+                    self._fresh.notify_all()
+        finally:
+            self._video.release()

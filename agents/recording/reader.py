@@ -138,8 +138,9 @@ def _messages(path: Path) -> Iterator[tuple[str, bytes]]:
     """Topic and CDR of all messages, in the order in which they were written."""
     try:
         with Reader(path) as reader:
-            yield from ((connection.topic, bytes(data)) for connection, _, data in reader.messages())
-    except (ReaderError, FileNotFoundError, AssertionError, struct.error):
+            read = [(connection.topic, bytes(data)) for connection, _, data in reader.messages()]  # all or none: it may break in the middle
+        yield from read
+    except (ReaderError, FileNotFoundError, AssertionError, struct.error, OverflowError, ValueError, LookupError):  # what damage looks like
         files = [path] if path.is_file() else sorted(path.glob("*.mcap"))
         for file in files:
             yield from _broken_off(file.read_bytes())

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from nvila_edge.engines.greedy import continued
-from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK
+from nvila_edge.model.media import check_marks, listed
 
 if TYPE_CHECKING:
     from nvila_edge.engines.engine import Engine
@@ -18,26 +18,32 @@ if TYPE_CHECKING:
 Pictures = Iterable[np.ndarray | Image.Image]  # PIL images, or uint8 [H, W, 3] RGB arrays; also one array [N, H, W, 3]
 
 
-def _arrays(pictures: Pictures | None) -> list[np.ndarray]:
-    return [
-        np.asarray(picture.convert("RGB")) if isinstance(picture, Image.Image) else picture
-        for picture in (() if pictures is None else pictures)
-    ]
+class PromptTooLong(ValueError):
+    """A prompt with more positions than are allowed."""
 
 
-def fuse_prompt(engine: Inputs, prompt: str, images: Pictures | None, video: Pictures | None, system: str | None = None) -> np.ndarray:
+def fuse_prompt(
+    engine: Inputs, prompt: str, images: Pictures | None, video: Pictures | None, system: str | None = None, most: int | None = None
+) -> np.ndarray:
     """The fused sequence [T, H] of one user turn and the generation prompt; `system` instead of the template's own system prompt. Raises ValueError when
-    marks and media do not match, or for a picture that is neither a PIL image nor uint8 [H, W, 3]."""
-    images, video = _arrays(images), _arrays(video)
-    marks = prompt.count(IMAGE_MARK), prompt.count(VIDEO_MARK)
-    if marks != (len(images), 1 if video else 0):
-        raise ValueError(
-            f"the prompt has {marks[0]} {IMAGE_MARK} and {marks[1]} {VIDEO_MARK} marks but {len(images)} images and "
-            f"{1 if video else 0} videos were given; write one mark for each"
-        )
+    marks and media do not match, for a picture that is neither an 8-bit PIL still nor uint8 [H, W, 3]; PromptTooLong beyond the model's
+    positions, or beyond `most`."""
+    images, video = listed(images, "images"), listed(video, "video")
+    check_marks(prompt, images, video)
     chunks = engine.tokenizer.prompt(engine.media.marks(prompt, images), system)
+    limit = min(engine.spec.language.positions, most or engine.spec.language.positions)
+    _check_length(sum(len(chunk.ids) for chunk in chunks), limit)  # before anything is encoded, which can take minutes
     blocks = iter(engine.media.image_blocks(images) if images else ())
-    return engine.fuse(chunks, blocks, engine.media.video_block(video) if video else None)
+    fused = engine.fuse(chunks, blocks, engine.media.video_block(video) if video else None)
+    _check_length(len(fused), limit)
+    return fused
+
+
+def _check_length(length: int, limit: int) -> None:
+    if length > limit:
+        raise PromptTooLong(
+            f"the prompt has {length} positions with its media; at most {limit} are allowed: give fewer images or frames, or less text"
+        )
 
 
 def generate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from nvila_edge.navigation.profiles import profile
 
 _LARGEST = {"image_size": 4096, "patch": 512, "layers": 1000, "rope_theta": 1e9}  # what from_json accepts; other numbers up to a million
 _EXPORTED = {"downsample", "norm", "linear", "gelu"}  # projector layers that graphs are written of
+_POSITIONS = {"qwen2": 32768, "llama": 2048}  # of a config.json that does not tell (transformers' Qwen2Config and LlamaConfig)
 _MODES = ("resize", "pad", "dynamic", "dynamic_s2")
 
 
@@ -66,7 +67,8 @@ class VisionSpec:
 
 @dataclass(frozen=True)
 class LanguageSpec:
-    """The decoder. `vocab` counts the rows of the language model's own table (media tokens excluded, nvila_edge/traps.py)."""
+    """The decoder. `vocab` counts the rows of the language model's own table (media tokens excluded, nvila_edge/traps.py); a sequence may have so many
+    `positions`."""
 
     architecture: str
     hidden: int
@@ -80,6 +82,7 @@ class LanguageSpec:
     rope_theta: float
     qkv_bias: bool
     tied: bool
+    positions: int = field(default=8192, compare=False)  # the default: of the built-in model, whose manifest does not tell
 
 
 @dataclass(frozen=True)
@@ -136,12 +139,12 @@ def _media_encoder(content: dict[str, Any]) -> MediaEncoder:
 
 def _checked(spec: Any) -> Any:
     """The same, when every number is of its type and in a range that a model could have."""
-    for field in fields(spec):
-        value = getattr(spec, field.name)
-        if type(value).__name__ != field.type and not (field.type == "float" and type(value) is int):
-            raise ValueError(f"{field.name} is {value!r}; expected {field.type}")
-        if field.type in ("int", "float") and not 0 < value <= _LARGEST.get(field.name, 10**6):
-            raise ValueError(f"{field.name} is {value}; expected a number above 0 and at most {_LARGEST.get(field.name, 10**6)}")
+    for told in fields(spec):
+        value = getattr(spec, told.name)
+        if type(value).__name__ != told.type and not (told.type == "float" and type(value) is int):
+            raise ValueError(f"{told.name} is {value!r}; expected {told.type}")
+        if told.type in ("int", "float") and not 0 < value <= _LARGEST.get(told.name, 10**6):
+            raise ValueError(f"{told.name} is {value}; expected a number above 0 and at most {_LARGEST.get(told.name, 10**6)}")
     if isinstance(spec, VisionSpec):
         _check_projector(spec)
     return spec
@@ -213,4 +216,5 @@ def _language_spec(config: dict[str, Any]) -> LanguageSpec:
         rope_theta=float(rope.get("rope_theta") or config.get("rope_theta") or 10000.0),
         qkv_bias=architecture == "qwen2",
         tied=bool(config.get("tie_word_embeddings", False)),
+        positions=int(config.get("max_position_embeddings") or _POSITIONS[architecture]),
     )

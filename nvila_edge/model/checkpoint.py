@@ -134,14 +134,7 @@ def parse_config(raw: dict[str, Any], llm: dict[str, Any]) -> CheckpointConfig:
     template = raw.get("chat_template") or ("llama_3" if older else "qwen2")
     if template not in TEMPLATES:
         raise CheckpointError(f"chat_template {template!r} is unknown; known: {', '.join(TEMPLATES)}")
-    tiles = _int(raw, "min_tiles", 1), _int(raw, "max_tiles", 12)
-    if not 1 <= tiles[0] <= tiles[1] <= MOST_TILES:
-        raise CheckpointError(
-            f"min_tiles {tiles[0]} and max_tiles {tiles[1]} are no range; expected 1 <= min_tiles <= max_tiles <= {MOST_TILES}"
-        )
-    frames, fps = _int(raw, "num_video_frames", 8) or 8, float(raw.get("fps") or 0.0)
-    if not 1 <= frames <= 4096 or not 0 <= fps < 1e6:
-        raise CheckpointError(f"num_video_frames {frames} and fps {fps}: expected 1 to 4096 frames, and 0 or more a second")
+    tiles, (frames, fps) = _tiles(raw), _video(raw)
     resize_to = _int(raw, "s2_resize_output_to_scale_idx", -1 if mode == "dynamic_s2" else 0)
     if mode in ("s2", "dynamic_s2"):
         _check_scales(scales, resize_to)
@@ -164,6 +157,22 @@ def parse_config(raw: dict[str, Any], llm: dict[str, Any]) -> CheckpointConfig:
         image_encoder=_media_encoder(raw, "image_encoder", end),
         video_encoder=_media_encoder(raw, "video_encoder", end),
     )
+
+
+def _tiles(raw: dict[str, Any]) -> tuple[int, int]:
+    """The fewest and most tiles of an image."""
+    fewest, most = _int(raw, "min_tiles", 1), _int(raw, "max_tiles", 12)
+    if not 1 <= fewest <= most <= MOST_TILES:
+        raise CheckpointError(f"min_tiles {fewest} and max_tiles {most} are no range; expected 1 <= min_tiles <= max_tiles <= {MOST_TILES}")
+    return fewest, most
+
+
+def _video(raw: dict[str, Any]) -> tuple[int, float]:
+    """Frames that are looked at, and how many of a second (0: spread evenly)."""
+    frames, fps = _int(raw, "num_video_frames", 8) or 8, float(raw.get("fps") or 0.0)
+    if not 1 <= frames <= 4096 or not 0 <= fps < 1e6:
+        raise CheckpointError(f"num_video_frames {frames} and fps {fps}: expected 1 to 4096 frames, and 0 or more a second")
+    return frames, fps
 
 
 def _check_scales(scales: tuple[int, ...], resize_to: int) -> None:

@@ -7,7 +7,7 @@ A block is what stands for one media mark: an image, a tile (in `dynamic` mode),
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from nvila_edge.model import s2, tiling
 from nvila_edge.model.arrays import concatenated
 from nvila_edge.model.checkpoint import MediaEncoder, MediaRules
 from nvila_edge.model.preprocess import checked_frame, pixels
-from nvila_edge.model.tokens import IMAGE_MARK
+from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK
 from nvila_edge.model.video import pooled
 
 BATCH = 16  # tiles that go through the tower at once: bounds the memory of long videos
@@ -137,3 +137,22 @@ class MediaTokens:
 
 def _batches(tiles: Sequence[Any]) -> list[Sequence[Any]]:
     return [tiles[start : start + BATCH] for start in range(0, len(tiles), BATCH)]
+
+
+def listed(media: Iterable[Any] | None, name: str) -> list[Any]:
+    """The media as a list. Raises ValueError for a single picture where several are expected."""
+    if isinstance(media, Image.Image) or (isinstance(media, np.ndarray) and media.ndim == 3):
+        raise ValueError(f"{name} is one picture; expected a list: {name}=[picture]")
+    return list(media) if media is not None else []
+
+
+def check_marks(prompt: str, images: Sequence[Any], video: Sequence[Any]) -> None:
+    """Raises ValueError unless the prompt is a text whose media marks are as many as the images and videos given."""
+    if not isinstance(prompt, str):
+        raise ValueError(f"the prompt is {type(prompt).__name__}; expected text")
+    marks, given = (prompt.count(IMAGE_MARK), prompt.count(VIDEO_MARK)), (len(images), 1 if len(video) else 0)
+    if marks != given:
+        raise ValueError(
+            f"the prompt has {marks[0]} {IMAGE_MARK} and {marks[1]} {VIDEO_MARK} marks but {given[0]} images and {given[1]} videos were given; "
+            "write one mark for each"
+        )

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from nvila_edge.model import loading, saving, vision
 from nvila_edge.model.checkpoint import CheckpointConfig
 from nvila_edge.model.generation import Padded, Sampling, answers, pad
 from nvila_edge.model.language import LanguageModel, language_model
-from nvila_edge.model.media import MediaTokens
+from nvila_edge.model.media import MediaTokens, check_marks, listed
 from nvila_edge.model.projector import Projector
 from nvila_edge.model.projector_layout import projector_layout, tokens_of
 from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK, ChatTokenizer
@@ -83,8 +82,8 @@ class NVILA(nn.Module):
     def prompt_ids(self, prompt: str, images: Sequence[Any] | None = None, video: Sequence[Any] | None = None) -> list[int]:
         """Token ids of one user turn and the generation prompt; a medium (in `dynamic` mode: a tile) has one id, NaVILA's is -200."""
         tokenizer = self._tokenizer()
-        images = _listed(images, "images")
-        _check_marks(prompt, images, _listed(video, "video"))
+        images = listed(images, "images")
+        check_marks(prompt, images, listed(video, "video"))
         return tokenizer.ids(tokenizer.prompt(self.media.marks(prompt, images)))
 
     @torch.no_grad()
@@ -94,8 +93,8 @@ class NVILA(nn.Module):
         Raises ValueError when the marks in the prompt do not match the media given, for images that are no 8-bit stills, and for a sequence that is
         longer than the language model's positions.
         """
-        images, video = _listed(images, "images"), _listed(video, "video")
-        _check_marks(prompt, images, video)
+        images, video = listed(images, "images"), listed(video, "video")
+        check_marks(prompt, images, video)
         chunks = self._tokenizer().prompt(self.media.marks(prompt, images))
         known = sum(len(chunk.ids) for chunk in chunks)
         self._check_length(known + self._least_positions(images, video))
@@ -188,21 +187,3 @@ class NVILA(nn.Module):
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes the published layout: config.json, llm/ (with tokenizer), vision_tower/, mm_projector/, as safetensors."""
         saving.save(self, Path(folder).expanduser())
-
-
-def _listed(media: Sequence[Any] | None, name: str) -> list[Any]:
-    """The media as a list. Raises ValueError for a single picture where several are expected."""
-    if isinstance(media, Image.Image) or (isinstance(media, np.ndarray) and media.ndim == 3):
-        raise ValueError(f"{name} is one picture; expected a list: {name}=[picture]")
-    return list(media) if media is not None else []
-
-
-def _check_marks(prompt: str, images: Sequence[Any], video: Sequence[Any]) -> None:
-    if not isinstance(prompt, str):
-        raise ValueError(f"the prompt is {type(prompt).__name__}; expected text")
-    marks, given = (prompt.count(IMAGE_MARK), prompt.count(VIDEO_MARK)), (len(images), 1 if len(video) else 0)
-    if marks != given:
-        raise ValueError(
-            f"the prompt has {marks[0]} {IMAGE_MARK} and {marks[1]} {VIDEO_MARK} marks but {given[0]} images and {given[1]} videos were given; "
-            "write one mark for each"
-        )

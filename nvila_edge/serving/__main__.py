@@ -15,7 +15,7 @@ from nvila_edge.serving.main import serve
 
 
 def main() -> int:
-    """Exit status: 0 after a drain, 2 when it could not start."""
+    """Exit status: 0 after a drain, 1 when it could not start (a taken port), 2 when what was asked for cannot be; as `nvila-edge serve`."""
     parser = argparse.ArgumentParser(prog="python -m nvila_edge.serving", description="Serve a bundle on a loopback address.")
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--bind", default=DEFAULT_BIND)
@@ -39,7 +39,7 @@ def main() -> int:
         )
     except (ValueError, OSError, ServingError) as error:
         _say(sys.stderr, f"error: {error}")
-        return 2
+        return 1 if isinstance(error, ServingError) else 2
     return 0
 
 

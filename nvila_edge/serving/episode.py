@@ -19,13 +19,14 @@ from nvila_edge.serving.errors import RemoteError
 from nvila_edge.serving.jpeg import encode_jpeg
 
 KEPT_FRAMES = 1024  # an episode of 500 steps has 501, and as many again may be taken anew after interruptions
+KEPT_BYTES = 256 * 1024 * 1024  # 1024 frames of 640 x 480 are about 60 MB
 _MAX_ROUNDS = 2 + KEPT_FRAMES // wire.MAX_RESEND  # of asking and resending, for one decision
 
 
 class RemoteEpisode:
     """The client's side of a session.
 
-    Frames are kept as JPEG, at most 1024. `past` holds the decisions that were begun, (frame id, action index) each; it is sent with every
+    Frames are kept as JPEG, at most 1024 and 256 MiB of them. `past` holds the decisions that were begun, (frame id, action index) each; it is sent with every
     request of the `stream` profile, so that any server can rebuild the session exactly.
     """
 
@@ -38,15 +39,21 @@ class RemoteEpisode:
         self.past: list[tuple[int, int]] = []
         self._client = client
         self._kept: OrderedDict[int, tuple[bytes, float | None]] = OrderedDict()
-        self._asked = 0
+        self._asked = self._kept_bytes = 0
 
     def send(self, frame_id: int, rgb: np.ndarray, captured_s: float | None = None) -> None:
         """Keep a frame, uint8 [H, W, 3] RGB, captured at `captured_s` on the monotonic clock, and send it. Does not wait, and does not fail when
         the server is gone. Raises WireError for an array that is no such frame or too large."""
+        self._drop(frame_id)
         self._kept[frame_id] = encode_jpeg(rgb), captured_s
-        if len(self._kept) > KEPT_FRAMES:
-            self._kept.popitem(last=False)
+        self._kept_bytes += len(self._kept[frame_id][0])
+        while len(self._kept) > 1 and (len(self._kept) > KEPT_FRAMES or self._kept_bytes > KEPT_BYTES):
+            self._drop(next(iter(self._kept)))
         self._client.send_frame(self.session, frame_id, *self._kept[frame_id])
+
+    def _drop(self, frame_id: int) -> None:
+        jpeg, _ = self._kept.pop(frame_id, (b"", None))
+        self._kept_bytes -= len(jpeg)
 
     def keeps(self, frame_id: int) -> bool:
         """Whether that frame was sent and is still kept."""
@@ -91,6 +98,6 @@ class RemoteEpisode:
     def _resend(self, frame_ids: tuple[int, ...]) -> None:
         for frame_id in frame_ids:
             if frame_id not in self._kept:
-                message = f"the server needs frame {frame_id}, which is no longer kept (the newest {KEPT_FRAMES} are)"
+                message = f"the server needs frame {frame_id}, which is no longer kept (the newest {KEPT_FRAMES} are, up to {KEPT_BYTES >> 20} MiB)"
                 raise RemoteError("history_lost", message, "begin a new episode")
             self._client.send_frame(self.session, frame_id, *self._kept[frame_id])

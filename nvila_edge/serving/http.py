@@ -55,14 +55,14 @@ Route = Callable[[Call], Reply]
 class HttpServer:
     """Serves routes, given as {"GET /path": function}; closes every connection after one request."""
 
-    def __init__(self, port: int, routes: dict[str, Route]) -> None:
-        """Port 0 picks a free one. Raises ServerStartError when it is taken, ValueError when it is no port."""
+    def __init__(self, port: int, routes: dict[str, Route], option: str = "--http") -> None:
+        """Port 0 picks a free one; `option` is where people gave it. Raises ServerStartError when it is taken, ValueError when it is no port."""
         if not 0 <= port < 65536:
-            raise ValueError(f"--http {port}: expected a port from 0 (which picks a free one) to 65535")
+            raise ValueError(f"{option} {port}: expected a port from 0 (which picks a free one) to 65535")
         try:
             self._server = _Bounded(("127.0.0.1", port), routes)
         except OSError as error:
-            mend = "choose another port (--http 0 picks a free one) or stop the program that has it"
+            mend = f"choose another port ({option} 0 picks a free one) or stop the program that has it"
             raise ServerStartError(f"cannot listen for HTTP on 127.0.0.1:{port}: {error.strerror}", mend) from error
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
@@ -151,9 +151,12 @@ class _Handler(BaseHTTPRequestHandler):
             reply.done()
 
     def _refused(self) -> Reply | None:
-        host = urlsplit(f"//{self.headers.get('Host', '')}").hostname
-        origin = self.headers.get("Origin")
-        if not host or not is_loopback(host) or (origin and not is_loopback(urlsplit(origin).hostname or "")):
+        try:
+            host, origin = urlsplit(f"//{self.headers.get('Host', '')}").hostname, self.headers.get("Origin")
+            theirs, self._path = urlsplit(origin or "").hostname, urlsplit(self.path).path
+        except ValueError as error:
+            return _said(400, f"the path, Host or Origin is no address ({error})")
+        if not host or not is_loopback(host) or (origin and not is_loopback(theirs or "")):
             return _said(403, "this server answers programs of this computer only, by the names localhost and 127.0.0.1")
         return None
 
@@ -167,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         return data
 
     def _routed(self, body: bytes) -> Reply:
-        path = urlsplit(self.path).path
+        path = self._path
         route = self.server.routes.get(f"{self.command} {path}")
         if route is None:
             return _said(404, f"{self.command} {path[:100]} is not known; there are {', '.join(sorted(self.server.routes))}")

@@ -2,6 +2,7 @@
 
 A server's folder holds `server.key` and `server.key_secret`, and in `clients/` the public key of every client that it lets in. A client's folder
 holds `server.key` and its own `client.key` and `client.key_secret`: it is made by the server's side and copied to the robot by hand.
+A server reads its folder when it starts: restart it to let a client in that is new, or to shut one out whose key was removed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class ServerKeys:
     clients: Path
 
     def secure(self, router: zmq.Socket) -> ThreadAuthenticator:
-        """Let only these clients connect to a socket that is not bound yet; returns the authenticator, which the caller stops."""
+        """Let only those who are clients now connect to a socket that is not bound yet; returns the authenticator, which the caller stops."""
         authenticator = ThreadAuthenticator(router.context)
         authenticator.start()
         authenticator.configure_curve(domain="*", location=str(self.clients))
@@ -80,7 +81,9 @@ def new_client(folder: Path, name: str) -> Path:
         _create(folder, "server")
     allowed, bundle = folder / CLIENTS / f"{name}.key", folder / f"for-{name}"
     if allowed.exists() or bundle.exists():
-        raise ValueError(f"{allowed if allowed.exists() else bundle} exists; choose another name, or remove it to shut that client out")
+        raise ValueError(
+            f"{allowed if allowed.exists() else bundle} exists; choose another name, or remove it and restart the server to shut that client out"
+        )
     with tempfile.TemporaryDirectory(dir=folder) as made:
         _create(Path(made), "client")
         shutil.copy(folder / "server.key", made)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from nvila_edge.chat import without_marks
@@ -55,6 +56,7 @@ class ChatRequest:
     question: Question
     stream: bool
     usage: bool  # a last chunk of the stream tells the counts
+    removed: bool  # marks that were typed, and stand for nothing
 
 
 def parse_chat(body: Any, speech: Speech) -> ChatRequest:
@@ -71,7 +73,7 @@ def parse_chat(body: Any, speech: Speech) -> ChatRequest:
     usage = bool(_typed(body, "stream_options", dict, {}).get("include_usage"))
     text, media, system = _conversation(body.get("messages"), speech)
     question = Question(text, tuple(media.images), tuple(media.video), system, _max_tokens(body), _stops(body.get("stop")))
-    return ChatRequest(question, stream, usage)
+    return ChatRequest(question, stream, usage, media.removed)
 
 
 def _typed(body: Json, name: str, kind: type, default: Any) -> Any:
@@ -103,6 +105,15 @@ class _Media:
         self.pictures = Pictures(frames)
         self.images: list[Any] = []
         self.video: list[Any] = []
+        self.removed = False
+
+    def plain(self, typed: str) -> str:
+        """The text without the marks that people type; notes that there were any."""
+        if "<" not in typed:
+            return typed
+        kept = _CONTROL.sub(" ", without_marks(typed))
+        self.removed |= kept.strip() != typed.strip()
+        return kept
 
 
 def _conversation(messages: Any, speech: Speech) -> tuple[str, _Media, str | None]:
@@ -143,8 +154,15 @@ def _content(turn: _Turn, speech: Speech, media: _Media) -> str:
     parts = [{"type": "text", "text": turn.content}] if isinstance(turn.content, str) else turn.content
     if not isinstance(parts, list):
         raise ApiError(400, f"{turn.name}.content is a {type(turn.content).__name__}; expected text or a list of parts", param=turn.name)
-    said = "".join(_part(part, f"{turn.name}.content[{at}]", speech, media) for at, part in enumerate(parts))
+    said = ""
+    for typed, run in groupby(enumerate(parts), lambda part: _is_text(part[1])):
+        text = "".join(_part(part, f"{turn.name}.content[{at}]", speech, media) for at, part in run)
+        said += media.plain(text) if typed else text  # after joining: neighbours could make up a mark
     return said.strip()
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
 
 
 def _part(part: Any, name: str, speech: Speech, media: _Media) -> str:
@@ -152,7 +170,7 @@ def _part(part: Any, name: str, speech: Speech, media: _Media) -> str:
     value = part.get(kind) if isinstance(kind, str) else None
     try:
         if kind == "text" and isinstance(value, str):
-            return _CONTROL.sub(" ", without_marks(value)) if "<" in value else value
+            return value
         if kind == "image_url":
             media.images.append(media.pictures.image(_url(value)))
             return IMAGE_MARK + "\n" * speech.newline

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from nvila_edge.chat import open_video, read_image
+from nvila_edge.chat import UNREADABLE, open_video, read_image
 
 MAX_PICTURES = 64  # images and video frames of one request
 MAX_PIXELS = 100_000_000  # of all pictures of a request together: 300 MB once decoded
@@ -51,7 +51,7 @@ class Pictures:
         try:
             with Image.open(io.BytesIO(encoded)) as opened:
                 self._admit(opened.size)
-        except OSError as error:  # PIL's own for what it does not know
+        except UNREADABLE as error:  # also PIL's refusal of a picture that says it is huge
             raise ValueError(f"a data URI of type {kind} holds no picture that can be read; expected JPEG, PNG or WebP") from error
         return read_image(io.BytesIO(encoded), "of a data URI")
 

@@ -23,6 +23,7 @@ MAX_CHATS = 8  # at a time: what each holds in memory is bounded, so all of them
 _LOG = logging.getLogger(__name__)
 _EVENTS = "text/event-stream; charset=utf-8"
 _GREEDY = {"X-Nvila-Edge-Sampling": "greedy"}  # whatever temperature was asked for
+_REMOVED = {"X-Nvila-Edge-Warning": "media and turn marks in the text were removed; give media as parts of type image_url or video_url"}
 
 
 def watch_routes(server: Server) -> dict[str, Route]:
@@ -73,11 +74,14 @@ class ChatRoutes:
     def _answered(self, chat: _Chat, call: Call) -> Reply:
         try:
             request = parse_chat(_parsed(call.body), self._speech)
+            if request.removed:
+                _LOG.warning("media and turn marks that were typed in a chat's text were removed")
+            headers = _GREEDY | (_REMOVED if request.removed else {})
             if not request.stream:
-                return chat.whole(request)
+                return replace(chat.whole(request), headers=headers)
             events = chat.events(request)
             first = next(events)  # whatever is wrong with the request shows here, while there still is a status to say so
-            return Reply(200, _chained(first, events), _EVENTS, _GREEDY)
+            return Reply(200, _chained(first, events), _EVENTS, headers)
         except ApiError as error:
             return _json(error.status, error.json())
 
@@ -92,7 +96,7 @@ class _Chat:
     def whole(self, request: ChatRequest) -> Reply:
         answer = self._ask(request)
         text = "".join(self._pieces(answer))
-        return _json(200, self._envelope.whole(text, answer.finish, self._usage(answer)), _GREEDY)
+        return _json(200, self._envelope.whole(text, answer.finish, self._usage(answer)))
 
     def events(self, request: ChatRequest) -> Iterator[bytes]:
         """Server-sent events; the first comes after the first token."""

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from nvila_edge.engines.engine import Engine
-from nvila_edge.engines.generate import fuse_prompt
+from nvila_edge.engines.generate import PromptTooLong, fuse_prompt
 from nvila_edge.engines.greedy import Chosen, tokens_after
 from nvila_edge.serving.errors import DeadlinePassed, ServingError
 
@@ -114,9 +114,9 @@ class Talker:
             return self._run(call, left_s)
 
         inputs = self.engine.encoding_with(_TileByTile(self.engine, turn))
-        embeds = fuse_prompt(inputs, question.text, question.images, question.video, question.system)
-        if len(embeds) > MAX_PROMPT_TOKENS:
-            message = f"the prompt has {len(embeds)} tokens with its media; at most {MAX_PROMPT_TOKENS} are allowed"
-            raise ServingError("context_length_exceeded", message, "say less, or show fewer pictures")
+        try:
+            embeds = fuse_prompt(inputs, question.text, question.images, question.video, question.system, MAX_PROMPT_TOKENS)
+        except PromptTooLong as error:
+            raise ServingError("context_length_exceeded", str(error), "say less, or show fewer pictures") from error
         tokens = tokens_after(self.engine, embeds, question.max_new_tokens)
         return Answer(self.engine, iter(lambda: turn(lambda: next(tokens, None)), None), question, len(embeds))

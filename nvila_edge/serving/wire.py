@@ -7,7 +7,7 @@ Every header is a map with "v" (protocol version), "type", "id" (request id, ech
 | hello | | info: boot, profile, window, agent, address |
 | ping | | pong: boot, draining |
 | frame | frame_id, captured_s?; JPEG as the second part | none, or error with frame_id |
-| decide | instruction, n, frames, past, deadline_ms | decision, missing or error |
+| decide | instruction, n, frames, past, deadline_ms, blocked? | decision, missing or error |
 | say | instruction, n, frames, deadline_ms, max_new_tokens | decision without action, missing or error |
 | bye | | none |
 

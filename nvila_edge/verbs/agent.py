@@ -52,6 +52,9 @@ class Agent:
         from agents.view import LiveView
         from agents.zones import read_zones
 
+        if self.record is None and self.record_last is not None:
+            raise ValueError(f"--record-last {self.record_last:g} needs a folder: --record DIR")
+        robot = "dry-run" if self.dry_run else self.robot
         text = STDIN if self.instruction == STDIN else instruction_text(self.instruction)
         view = None if self.view is None else LiveView(self.view, "standard input" if text == STDIN else text)
         if view is not None:
@@ -62,9 +65,6 @@ class Agent:
             if view is not None:
                 view(event)
 
-        robot = "dry-run" if self.dry_run else self.robot
-        if self.record is None and self.record_last is not None:
-            raise ValueError(f"--record-last {self.record_last:g} needs a folder: --record DIR")
         record = None if self.record is None else Record(self.record, self.record_last)
         options: dict[str, Any] = {
             "robot": robot, "profile": self.profile, "on_event": tell, "keys": self.keys, "overlap": self.overlap, "record": record,
@@ -78,6 +78,9 @@ class Agent:
         except KeyboardInterrupt:
             print("cancelled: the robot is halted", flush=True)
             raise SystemExit(130) from None
+        finally:
+            if view is not None:
+                view.close()
         if ended is not None and ended.fault:
             raise SystemExit(1)
 

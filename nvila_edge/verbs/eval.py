@@ -37,4 +37,6 @@ class Eval(EvalOptions):
                 print(f"{what[:-9].replace('_', ' ')}: episode {episode['episode_id']}: {episode['reason']}")
             if len(summary[what]) > 5:
                 print(f"{what[:-9].replace('_', ' ')}: {len(summary[what]) - 5} more, see {folder / 'summary.json'}")
-        print(f"{summary['episodes']} episodes: {figures}\n{last_words(folder)}report: {folder / 'report.html'}")
+        report = folder / "report.html"
+        told = f"report: {report}" if report.exists() else "no report: none of this shard's episodes could be played"
+        print(f"{summary['episodes']} episodes: {figures}\n{last_words(folder)}{told}")

@@ -37,6 +37,7 @@ class Export:
     def run(self) -> None:
         from export.bundle import copied_bundle, is_bundle
         from export.exporter import export_bundle
+        from export.source import Checkpoint
         from export.tensorrt import build_engines, check_target
         from export.verify import Accuracy
         from nvila_edge.progress import Estimate
@@ -58,6 +59,7 @@ class Export:
                 )
             copied_bundle(Path(self.checkpoint), self.out)
         else:
+            Checkpoint(self.checkpoint)  # what is wrong with it is said before houses are rendered for minutes
             seen = calibration(self.calibration, "train", 12, seed=1)
             judged_on = calibration("builtin", "val_unseen", 4, seed=2)
             manifest = export_bundle(

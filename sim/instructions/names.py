@@ -6,7 +6,6 @@ Every category of furniture, every room kind and every colour has a name; a few 
 from __future__ import annotations
 
 from sim.houses.categories import COLOURS, FURNITURE, ROOM_KINDS
-from sim.instructions.meaning import Landmark
 
 _SYNONYMS = {
     "sofa": ("sofa", "couch"),
@@ -57,9 +56,3 @@ SIDE_PHRASES = {
 def look_alikes(category: str) -> frozenset[str]:
     """Categories, itself included, that a reader may take for this one."""
     return next((group for group in CONFUSABLE if category in group), frozenset({category}))
-
-
-def names_of(landmark: Landmark) -> tuple[str, ...]:
-    """Every way to call a landmark, such as ("red sofa", "red couch")."""
-    colour = f"{landmark.colour} " if landmark.colour else ""
-    return tuple(colour + name for name in THING_NAMES[landmark.category])

@@ -80,6 +80,21 @@ def talks(stage: int, library: HouseLibrary, name: str, renderer: Renderer, seed
                 yield best
 
 
+def _of_signs(house: House, navmesh: NavMesh, renderer: Renderer, rng: np.random.Generator) -> list[Maker]:
+    """What describes, and reads, in the house with signs on its walls."""
+    signed, texts = with_signs(house, rng)
+    renderer.load(signed)
+
+    def read(rng: np.random.Generator) -> Talk | None:
+        view = sign_view(signed, navmesh, renderer, texts, rng)
+        return None if view is None else captions.sign_reading(view, texts, rng)
+
+    def describe(rng: np.random.Generator) -> Talk | None:
+        return captions.detailed_caption(interesting_view(signed, navmesh, renderer, rng), rng)
+
+    return [describe, read]
+
+
 def _makers(stage: int, house: House, navmesh: NavMesh, renderer: Renderer, rng: np.random.Generator) -> list[Maker]:
     """What makes candidates of each kind of a stage."""
 
@@ -96,17 +111,7 @@ def _makers(stage: int, house: House, navmesh: NavMesh, renderer: Renderer, rng:
     if stage == 1:
         return [viewed(captions.short_caption)]
     if stage == 2:
-        signed, texts = with_signs(house, rng)
-        renderer.load(signed)
-
-        def read(rng: np.random.Generator) -> Talk | None:
-            view = sign_view(signed, navmesh, renderer, texts, rng)
-            return None if view is None else captions.sign_reading(view, texts, rng)
-
-        def describe(rng: np.random.Generator) -> Talk | None:
-            return captions.detailed_caption(interesting_view(signed, navmesh, renderer, rng), rng)
-
-        return [describe, read]
+        return _of_signs(house, navmesh, renderer, rng)
     renderer.load(house)
     strolls = [
         walks.walked(house, navmesh, renderer, episode) for episode in house_episodes(house, navmesh, _WALKS, int(rng.integers(2**31)))

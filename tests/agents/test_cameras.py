@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -65,6 +67,40 @@ def test_a_webcam_gives_the_newest_picture_once_and_says_when_none_comes(tmp_pat
         for _ in range(12):
             camera.capture()
     camera.close()
+
+
+class Stuck:
+    """A device whose driver takes its time for a read."""
+
+    def __init__(self, _: object) -> None:
+        self.reading, self.go_on, self.released_within = threading.Event(), threading.Event(), list[bool]()
+
+    def isOpened(self) -> bool:  # noqa: N802  OpenCV's name
+        return True
+
+    def set(self, *_: object) -> None:
+        pass
+
+    def read(self) -> tuple[bool, None]:
+        self.reading.set()
+        self.go_on.wait(10)
+        self.reading.clear()
+        return False, None
+
+    def release(self) -> None:
+        self.released_within.append(self.reading.is_set())
+
+
+def test_a_webcam_is_not_released_within_a_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", Stuck)
+    camera = Webcam(0, wait_s=0.1)
+    device: Any = camera._video
+    assert device.reading.wait(5)
+    camera.close()
+    assert device.released_within == []
+    device.go_on.set()
+    camera._reader.join(5)
+    assert device.released_within == [False]
 
 
 def test_a_missing_webcam_is_named_with_those_that_are_there():

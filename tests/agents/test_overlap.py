@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from agents import overlap
 from agents.events import Captured, Decided, Ended, Event, Executed
 from agents.loop import Loop, LoopConfig
 from agents.overlap import OverlapConfig, Overlapped
@@ -57,10 +58,10 @@ class Thinker(Script):
 
 
 def run(
-    answers: Sequence[Action], robot: DryRun | None = None, overlap: OverlapConfig = WIDE, limit: int = 500
+    answers: Sequence[Action], robot: DryRun | None = None, bounds: OverlapConfig = WIDE, limit: int = 500
 ) -> tuple[list[Event], Thinker, Overlapped]:
     robot, script = robot or DryRun(MOVES_S), Thinker([*answers, Stop()])
-    loop = Overlapped(script, PoseCamera(robot), robot, config=LoopConfig(max_primitives=limit), overlap=overlap)
+    loop = Overlapped(script, PoseCamera(robot), robot, config=LoopConfig(max_primitives=limit), overlap=bounds)
     return list(loop.run("go", "e")), script, loop
 
 
@@ -82,7 +83,7 @@ def test_the_robot_hardly_waits_and_the_order_told_is_that_of_the_loop() -> None
 
 
 def test_an_answer_from_too_far_back_is_asked_anew() -> None:
-    _, script, loop = run([Forward(25)] * 12, overlap=OverlapConfig(max_ahead_m=0.01), limit=5)
+    _, script, loop = run([Forward(25)] * 12, bounds=OverlapConfig(max_ahead_m=0.01), limit=5)
     assert loop.account.revised >= 2 and loop.account.handed_over == 0 and "revised FORWARD 0.25" in script.notes
     at = script.notes.index("revised FORWARD 0.25")
     assert script.notes[at - 3] == "did FORWARD" and script.notes[at - 1] == "decided" and script.notes[at + 1].startswith("saw")
@@ -113,6 +114,28 @@ def test_faults_end_it_halted_and_leave_no_thread_at_work() -> None:
     robot = Broken(MOVES_S)
     events, _, _ = run([Forward(25)] * 4, robot)
     assert isinstance(events[-1], Ended) and (events[-1].reason, events[-1].message) == ("robot", "wheel off") and robot.halts
+
+
+class Lost(Thinker):
+    """Its third answer, the first that is asked ahead, takes long."""
+
+    def decide(self) -> Decision:
+        self._thinks_s = 1.5 if len(self._answers) == 7 else 0.0
+        return super().decide()
+
+
+def test_a_policy_or_robot_that_never_answers_ends_it_halted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlap, "_MOTION_S", 0.3)
+    robot = DryRun(primitive_s=20)
+    events, _, _ = run([Forward(25)], robot)
+    assert isinstance(events[-1], Ended) and events[-1].reason == "robot" and "has not ended FORWARD within 0.3 s" in events[-1].message
+    assert robot.halts
+    monkeypatch.setattr(overlap, "_THOUGHT_S", 0.3)
+    monkeypatch.setattr(overlap, "_MOTION_S", 10.0)
+    for wide in (WIDE, OverlapConfig(max_ahead_m=0.01)):  # one answer is handed over, the other asked anew
+        robot = DryRun(MOVES_S)
+        last = list(Overlapped(Lost([Forward(25)] * 9), PoseCamera(robot), robot, overlap=wide).run("go", "e"))[-1]
+        assert isinstance(last, Ended) and last.reason == "robot" and "has not answered for 0.3 s" in last.message and robot.halts
 
 
 @pytest.mark.parametrize("after", [Captured, Decided, Executed])

@@ -315,3 +315,14 @@ def test_forward_is_written_as_json_that_names_its_place() -> None:
 
     assert action_json(Forward(25)) == {"type": "Forward", "distance_cm": 25, "index": 1} and action_json(None) is None
     assert action_json(Forward(250)) == {"type": "Forward", "distance_cm": 250}
+
+
+def test_a_recording_that_is_damaged_in_the_middle_is_read_once(tmp_path: Path) -> None:
+    recorded(tmp_path / "run", [Captured(frame(number)) for number in range(300)])
+    path = tmp_path / "run" / "run.mcap"
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 5000] = b"\xff" * 5000
+    path.write_bytes(data)
+    ids = [step.frame_id for step in read_recording(tmp_path / "run").steps if isinstance(step, Seen)]
+    assert ids == sorted(set(ids)) and len(ids) > 10

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+import urllib.error
 import urllib.request
 
 import cv2
 import numpy as np
+import pytest
 
 from agents.events import Captured, Decided, Ended
 from agents.protocols import Frame
 from agents.view import LiveView, drawn
 from nvila_edge.navigation.actions import ACTIONS, SENTENCES
 from nvila_edge.navigation.decision import Decision
+from nvila_edge.serving.errors import ServerStartError
 
 
 def decision(index: int) -> Decision:
@@ -30,7 +33,7 @@ def test_every_action_is_drawn_differently_and_the_picture_stays_visible():
     assert green[0] < 320 < green[1]
 
 
-def test_the_page_streams_pictures_until_the_run_ends():
+def test_the_page_streams_pictures_also_of_the_next_instruction_until_it_is_closed():
     view = LiveView(0, "Go.")
     try:
         assert view.url.startswith("http://127.0.0.1:")
@@ -38,6 +41,7 @@ def test_the_page_streams_pictures_until_the_run_ends():
         assert b"/live" in page
         view(Decided(0, 0, decision(4), 20.0))
         view(Captured(Frame(0, np.full((48, 64, 3), 30, np.uint8), time.monotonic())))
+        view(Ended("cancelled", "a new instruction came", 0, 1, 0))
         with urllib.request.urlopen(f"{view.url}live", timeout=5) as stream:
             assert "multipart" in stream.headers["Content-Type"]
             assert stream.readline().strip() == b"--frame"
@@ -46,8 +50,27 @@ def test_the_page_streams_pictures_until_the_run_ends():
             stream.readline()
             picture = cv2.imdecode(np.frombuffer(stream.read(size), np.uint8), cv2.IMREAD_COLOR)
             assert picture.shape[1] == 640
+            view(Captured(Frame(1, np.full((48, 64, 3), 60, np.uint8), time.monotonic())))
+            assert stream.readline().strip() == b"" and stream.readline().strip() == b"--frame"
+            started = time.monotonic()
+            view.close()
+            stream.read()
+            assert time.monotonic() - started < 3, "the stream ends with it"
     finally:
-        view(Ended("stop", "", 0, 1, 0))
-    started = time.monotonic()
-    view.close()
-    assert time.monotonic() - started < 1
+        view.close()
+
+
+def test_pages_of_other_sites_do_not_see_the_camera_and_ports_are_checked():
+    view = LiveView(0, "Go.")
+    try:
+        for path in ("", "live"):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(urllib.request.Request(f"{view.url}{path}", headers={"Host": "evil.example"}), timeout=5)
+            assert refused.value.code == 403
+        with pytest.raises(ServerStartError, match="--view 0 picks a free one"):
+            LiveView(int(view.url.rstrip("/").rpartition(":")[2]), "Go.")
+    finally:
+        view.close()
+    for port in (70000, -1):
+        with pytest.raises(ValueError, match=f"--view {port}: expected a port"):
+            LiveView(port, "Go.")

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from export import awq, smoothquant, verify
+from export import bundle as bundle_files
 from export.bundle import staged
 from export.calibration import Calibration, Recording, read_calibration, write_recording
 from export.exporter import export_bundle
@@ -271,6 +273,23 @@ def test_two_exports_to_one_folder_are_not_mixed(checkpoint: Path, tmp_path: Pat
     manifest = export_bundle(checkpoint, tmp_path / "b", Calibration([]), "fp16", "fp16", progress=again)
     assert manifest.about["recipe"]["vision"] == "fp16" and read_manifest(tmp_path / "b").files == manifest.files
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_lock_that_its_owner_removed_meanwhile_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    out, lock = tmp_path / "b", bundle_files.fcntl.flock
+
+    def late(file: Any, how: int) -> None:  # between opening and locking, the owner ends and another export begins
+        (tmp_path / "b.lock").unlink()
+        (tmp_path / "b.lock").touch()
+        lock(file, how)
+
+    monkeypatch.setattr(bundle_files.fcntl, "flock", late)
+    with pytest.raises(ValueError, match="another export is writing to"), bundle_files.locked(out):
+        pass
+    monkeypatch.undo()
+    with bundle_files.locked(out):
+        pass
+    assert not (tmp_path / "b.lock").exists()
 
 
 def test_a_link_is_followed(checkpoint: Path, tmp_path: Path):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from export.calibration import Calibration, Recording
 from export.exporter import export_bundle
-from export.tensorrt import build_engines
+from export.tensorrt import aimed, build_engines
 from nvila_edge.engines import load_bundle
 from nvila_edge.engines.backends.tensorrt_engines import EngineInfo, graphs_of
+from nvila_edge.engines.backends.tensorrt_library import Library
 from nvila_edge.engines.generate import fuse_prompt
 from nvila_edge.engines.manifest import BundleError, read_manifest
 from tests.tiny import TEXTS, tiny_frames
@@ -57,6 +59,29 @@ def test_quantised_graphs_build_tensorrt_rtx_engines_ahead_of_time(golden: Path,
         EngineInfo.read(tmp_path / "bundle", "sm120", manifest)
     with pytest.raises(ValueError, match="cannot build for 'sm90' here; allowed: .*sm89"):
         build_engines(tmp_path / "bundle", "tensorrt-rtx", "sm90", lambda *_: None)
+
+
+def test_engines_lie_under_the_name_of_the_gpu_that_they_were_built_for(golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("tensorrt_rtx_bindings")
+    export_bundle(golden / "nvila" / "text" / "ckpt", tmp_path / "bundle", Calibration([]), "fp16", "fp16")
+    told: list[str | None] = []
+    monkeypatch.setattr("export.tensorrt.this_gpu", lambda: "sm87")  # of a Jetson Orin
+    monkeypatch.setattr("export.tensorrt.build", lambda found, graph, arch, *_: told.append(arch) or b"an engine")
+    for arch in (None, "sm87"):
+        out = build_engines(tmp_path / "bundle", "tensorrt-rtx", arch, lambda *_: None)
+        assert out.relative_to(tmp_path / "bundle") == Path("tensorrt/sm87")
+    assert set(told) == {None}, "what a library cannot cross-build it builds for the GPU at hand"
+
+
+def test_the_architecture_of_this_machine_may_be_named_and_others_only_where_the_library_knows_them():
+    classic = Library("tensorrt", SimpleNamespace(__version__="11.0"))
+    assert aimed(classic, "sm89", lambda: "sm89") == aimed(classic, None, lambda: "sm89") == ("sm89", None)
+    with pytest.raises(ValueError, match="cannot build for 'sm120' here; allowed: sm89"):
+        aimed(classic, "sm120", lambda: "sm89")
+    with pytest.raises(ValueError, match="no NVIDIA GPU to build for"):
+        aimed(classic, None, lambda: None)
+    with pytest.raises(ValueError, match="cannot build for 'sm89' here; allowed: none"):
+        aimed(classic, "sm89", lambda: None)
 
 
 def test_a_kill_while_engines_are_replaced_leaves_a_whole_bundle(golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

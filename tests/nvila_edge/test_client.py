@@ -16,7 +16,7 @@ import pytest
 import zmq
 
 from nvila_edge.navigation.decision import Decision
-from nvila_edge.serving import wire
+from nvila_edge.serving import episode, wire
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.episode import RemoteEpisode
 from nvila_edge.serving.errors import DeadlinePassed, LinkDown, RemoteError, ServerStartError, ServingError
@@ -188,6 +188,19 @@ def test_frames_no_longer_kept_are_a_typed_error(server: ServerProcess) -> None:
         assert client.wait_alive(5)
         with pytest.raises(RemoteError, match="needs frame 77.*begin a new episode"):
             RemoteEpisode(client, "go", "stream").decide((77,), 5)
+
+
+def test_frames_are_kept_up_to_so_many_bytes(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    rgb = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    monkeypatch.setattr(episode, "KEPT_BYTES", 3 * len(encode_jpeg(rgb)))
+    with Client(server.address) as client:
+        kept = RemoteEpisode(client, "go", "stream")
+        for frame_id in (0, 1, 2, 2, 3):
+            kept.send(frame_id, rgb)
+        assert [frame_id for frame_id in range(4) if kept.keeps(frame_id)] == [1, 2, 3]
+        monkeypatch.setattr(episode, "KEPT_BYTES", 10)
+        kept.send(4, rgb)
+        assert kept.keeps(4) and not kept.keeps(3), "the newest one always is"
 
 
 @pytest.mark.parametrize("instruction", ["", "x" * 5000])

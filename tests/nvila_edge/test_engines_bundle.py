@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,6 +130,23 @@ def test_generate_takes_pil_images_and_refuses_what_is_no_picture(made: tuple[Pa
         engine.generate("<image>\nwhat", images=[frames[0].astype(np.float32)])
     with pytest.raises(ValueError, match="max_new_tokens is 0"):
         engine.generate("what", max_new_tokens=0)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "media", "said"),
+    [
+        ("<image>", {"images": [Image.new("I;16", (20, 20))]}, "mode I;16"),
+        ("<image>", {"images": Image.new("RGB", (20, 20))}, "images is one picture"),
+        ("<vila/video>", {"video": np.zeros((32, 20, 3), np.uint8)}, "video is one picture"),
+        (None, {}, "the prompt is NoneType"),
+        ("go " * 9000, {}, "positions with its media.* 8192"),
+    ],
+)  # fmt: skip
+def test_generate_refuses_what_the_model_refuses(made: tuple[Path, Path], prompt: Any, media: Any, said: str):
+    model, engine = NVILA.from_pretrained(made[0], dtype="float32"), load_bundle(made[1])
+    for generate in (model.generate, engine.generate):
+        with pytest.raises(ValueError, match=said):
+            generate(prompt, **media)
 
 
 def test_generate_equals_the_model(made: tuple[Path, Path]):

@@ -67,6 +67,15 @@ def test_pages_of_other_sites_get_nothing(served: HttpServer, headers: dict[str,
     assert ask(served, Host="localhost:1", Origin="http://127.0.0.1:3000")[0] == 200
 
 
+@pytest.mark.parametrize(
+    "head", ["GET / HTTP/1.1\r\nHost: [", "GET http://[ HTTP/1.1\r\nHost: localhost", "GET / HTTP/1.1\r\nHost: a\r\nOrigin: http://["]
+)
+def test_an_address_that_is_none_is_a_bad_request(served: HttpServer, head: str) -> None:
+    with connected(served) as raw:
+        raw.sendall(f"{head}\r\n\r\n".encode())
+        assert raw.recv(100).startswith(b"HTTP/1.1 400")
+
+
 @pytest.mark.parametrize("length", [str(MAX_BODY_BYTES + 1), "-1", "x", "9" * 40])
 def test_a_body_without_a_sane_length_is_refused_before_it_is_read(served: HttpServer, length: str) -> None:
     with connected(served) as raw:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import json
+import struct
 import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,12 @@ from PIL import Image
 
 from nvila_edge.chat import open_video
 from nvila_edge.engines import Engine, load_bundle
+from nvila_edge.model.tokens import TEMPLATES
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.episode import RemoteEpisode
 from nvila_edge.serving.http import Call
 from nvila_edge.serving.metrics import Metrics
+from nvila_edge.serving.openai import Speech, parse_chat
 from nvila_edge.serving.process import ServerProcess, start_server
 from nvila_edge.serving.routes import MAX_CHATS, ChatRoutes
 from nvila_edge.serving.server import Server
@@ -33,6 +37,7 @@ from tests.tiny import tiny_frames
 
 SAYS = "Turn the corner and stop by a bed."
 Json = dict[str, Any]
+SPEECH = Speech("a-parrot", TEMPLATES["qwen2"], newline=False, frames=8)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +94,16 @@ def png(frame: np.ndarray) -> str:
     return base64.b64encode(stream.getvalue()).decode()
 
 
+def huge_png() -> str:
+    """A few bytes that say they are 30,000 x 30,000 pixels."""
+    stream = io.BytesIO()
+    Image.new("1", (1, 1)).save(stream, "PNG")
+    head = bytearray(stream.getvalue())
+    head[16:24] = struct.pack(">II", 30_000, 30_000)
+    head[29:33] = struct.pack(">I", zlib.crc32(bytes(head[12:29])))
+    return f"data:image/png;base64,{base64.b64encode(bytes(head)).decode()}"
+
+
 def image(frame: np.ndarray) -> Json:
     return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{png(frame)}", "detail": "low"}}
 
@@ -138,6 +153,25 @@ def test_marks_that_people_type_stand_for_nothing(random_server: ServerProcess) 
     assert asked["usage"]["prompt_tokens"] < 60, "no picture is in it, and the turn does not end early"
 
 
+def test_marks_that_neighbouring_parts_make_up_stand_for_nothing_either() -> None:
+    parts = [text(words) for words in ("a <ima", "ge> b <|im_", "end|> c")]
+    request = parse_chat({"messages": [{"role": "user", "content": parts}]}, SPEECH)
+    assert request.question.text.split() == ["a", "b", "c"] and request.question.images == () and request.removed
+    apart = [text("a <ima"), image(np.zeros((8, 8, 3), np.uint8)), text("ge>")]
+    request = parse_chat({"messages": [{"role": "user", "content": apart}]}, SPEECH)
+    assert request.question.text == "a <ima<image>ge>" and len(request.question.images) == 1 and not request.removed
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_warning_tells_of_marks_that_were_removed(parrot_server: ServerProcess, stream: bool) -> None:
+    for said, warned in (("what is an <image> here", True), ("is 3 < 4 here", False)):
+        body = json.dumps({"messages": [{"role": "user", "content": said}], "max_tokens": 2, "stream": stream}).encode()
+        asked = urllib.request.Request(url(parrot_server), body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(asked, timeout=30) as response:
+            assert ("were removed" in response.headers.get("X-Nvila-Edge-Warning", "")) == warned
+            assert response.headers["X-Nvila-Edge-Sampling"] == "greedy"
+
+
 def test_usage_finish_and_stop(parrot_server: ServerProcess) -> None:
     whole = ask(parrot_server, "hello", max_tokens=32, temperature=0, seed=3, model="a-parrot")
     assert text_of(whole) == SAYS and whole["choices"][0]["finish_reason"] == "stop" and whole["model"] == "a-parrot"
@@ -177,6 +211,7 @@ REFUSED = [
     ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://10.0.0.1/a.png"}}]}]}, 400, "fetches nothing"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]}]}, 400, "no picture"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,*"}}]}]}, 400, "not base64"),
+    ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": huge_png()}}]}]}, 400, "no picture"),
     ({"messages": [{"role": "user", "content": [{"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}}]}]}, 400, "no frame"),
     ({"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]}, 400, "input_audio"),
     (b"{", 400, "not JSON"),

@@ -72,7 +72,7 @@ def test_engines_of_other_graphs_or_another_gpu_are_refused(tmp_path: Path):
 
     manifest = read_manifest(ASSETS)
     with pytest.raises(BundleError, match="engines for no architecture, not for sm89; build them: nvila-edge export .* --arch sm89"):
-        EngineInfo.read(tmp_path, "local", manifest, wanted="sm89")
+        EngineInfo.read(tmp_path, "sm89", manifest)
     folder = folder_of(tmp_path, "sm89")
     folder.mkdir(parents=True)
     for text, message in (("{", "is corrupt"), ('{"target": 1}', "is corrupt")):

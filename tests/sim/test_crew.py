@@ -9,10 +9,14 @@ from typing import Any, cast
 import pytest
 
 import sim.crew
+from nvila_edge.serving.errors import RemoteError
 from sim.crew import RESTARTS, TRIES, Crew, EvaluationError
 from sim.episodes import Episode
+from sim.outcome import Interrupted, LeftOut
+from sim.served import Served
 from sim.stage import StageSetup
 from sim.workers import WorkerDied
+from tests.agents.support import Script
 
 SETUP = StageSetup("", "val_unseen", "engine", 0, "own", False, "", ())
 
@@ -53,7 +57,7 @@ class FakeWorker:
         if word == "hang":
             self.heard_s = 0.0
         else:
-            self._say(word, message="the server is gone", reason="no such house", **message)
+            self._say(word, message="the server is gone", reason="no such camera" if word == "faulty" else "no such house", **message)
 
     def receive(self) -> list[dict[str, Any]]:
         os.read(self.fd, 100)
@@ -113,3 +117,41 @@ def test_when_every_episode_kills_its_workers_the_evaluation_ends(monkeypatch: p
     monkeypatch.setattr(FakeWorker, "deadly", tuple("012345"))
     with pytest.raises(EvaluationError, match="status -11; 5 tries in a row"):
         play(monkeypatch, [], workers=2)
+
+
+def test_an_episode_with_a_fault_is_left_out_and_the_others_are_played_unless_all_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = play(monkeypatch, ["faulty"] * RESTARTS, workers=1)
+    assert sum("no such camera; give the same command again" in note for note in notes) == RESTARTS and "no such house" in notes[-1]
+    with pytest.raises(EvaluationError, match="episode 5: no such camera; 5 tries in a row"):
+        play(monkeypatch, ["faulty"] * (RESTARTS + 1), workers=1)
+
+
+def test_workers_that_began_are_ended_when_another_cannot_begin_and_the_server_whatever_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+
+    class Stubborn:
+        def __init__(self, setup: StageSetup) -> None:
+            if begun:
+                raise OSError("no more processes")
+            begun.append(self)
+
+        def close(self) -> None:
+            ended.append("worker")
+            raise OSError("it does not end")
+
+    begun: list[Stubborn] = []
+    monkeypatch.setattr(sim.crew, "Worker", Stubborn)
+    server = SimpleNamespace(address="tcp://127.0.0.1:1", stop=lambda: ended.append("server"))
+    with (
+        pytest.raises(OSError, match="does not end"),
+        Crew([], SETUP, cast(Any, lambda _: server), cast(Any, None), cast(Any, None)) as crew,
+    ):
+        crew.work(2)
+    assert ended == ["worker", "server"]
+
+
+@pytest.mark.parametrize(("code", "kind"), [("busy", Interrupted), ("instruction", LeftOut), ("engine", RemoteError)])
+def test_what_a_server_refuses_is_a_matter_of_the_moment_of_the_episode_or_of_the_policy(code: str, kind: type[Exception]) -> None:
+    refusing = Script([RemoteError(code, "as told", "mend it")])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(kind, match="as told"):
+        Served(refusing).decide()

@@ -93,6 +93,15 @@ def test_an_episode_id_names_files_and_cannot_leave_the_folder(tmp_path: Path, e
         load_split(write(tmp_path, [EPISODE | {"episode_id": episode_id}]), "x")
 
 
+@pytest.mark.parametrize("vocabulary", [3, ["a"], {"word_list": None}, {"word_list": [1]}])
+def test_a_vocabulary_that_is_none_is_named(tmp_path: Path, vocabulary: Any) -> None:
+    path = write(tmp_path, [EPISODE]) and split_file(tmp_path, "x")
+    content = json.loads(gzip.decompress(path.read_bytes()))
+    path.write_bytes(gzip.compress(json.dumps(content | {"instruction_vocab": vocabulary}).encode()))
+    with pytest.raises(ValueError, match='x.json.gz: instruction_vocab is .*"word_list"'):
+        load_split(tmp_path, "x")
+
+
 def test_broken_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nvila-edge data houses"):
         load_split(tmp_path, "x")

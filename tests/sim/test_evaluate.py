@@ -198,6 +198,7 @@ def test_options_that_cannot_be_are_named(dataset: Path, tmp_path: Path) -> None
         (EvalOptions(tmp_path, policy="engine", dataset=str(dataset), bundle=tmp_path), "no manifest.json"),
         (EvalOptions(tmp_path, policy="oracle", dataset=str(dataset), workers=0), "--workers 0"),
         (EvalOptions(tmp_path, policy="oracle", dataset=str(dataset), episodes=0), "--episodes 0"),
+        (EvalOptions(tmp_path, policy="engine", dataset=str(dataset), workers=17), "--workers 17: their server has 16 places"),
     ):
         with pytest.raises(ValueError, match=message):
             evaluate(options, Silent())

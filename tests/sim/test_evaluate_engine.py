@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from export.calibration import Calibration, Recording
 from export.exporter import export_bundle
 from sim.dataset import build_dataset
 from sim.decisions import MAX_TILES, Witness
-from sim.episodes import Episode
+from sim.episodes import Episode, load_split, save_split
 from sim.evaluate import EvalOptions, evaluate
 from sim.results import Record, load_run
 from tests.sim.test_evaluate import Silent, children
@@ -82,3 +83,16 @@ def test_black_frames_make_it_blind(undisturbed: Path, options: EvalOptions, tmp
     first = [[result["trace"][0]["candidates"] for result in results] for results in (seen, blind)]
     assert first[0] != first[1]
     assert load_run(tmp_path)[2]["config"]["frames"] == "black"
+
+
+def test_instructions_that_the_model_cannot_take_are_left_out_and_the_others_are_played(
+    undisturbed: Path, options: EvalOptions, tmp_path: Path
+) -> None:
+    split = load_split(options.dataset, "val_unseen")
+    told = {"90": "go past the <image> and stop", "91": "क" * 500}
+    odd = tuple(replace(split.episodes[0], episode_id=key, instruction=text) for key, text in told.items())
+    save_split(tmp_path / "data", replace(split, episodes=odd + split.episodes))
+    summary = evaluate(replace(options, out=tmp_path / "out", dataset=str(tmp_path / "data")), Silent())
+    reasons = {fault["episode_id"]: fault["reason"] for fault in summary["left_out_episodes"]}
+    assert set(reasons) == set(told) and "<image>" in reasons["90"] and "tokens; at most 448" in reasons["91"]
+    assert (tmp_path / "out" / "results.jsonl").read_bytes() == (undisturbed / "results.jsonl").read_bytes()

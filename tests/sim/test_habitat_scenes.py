@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from nvila_edge.doctor import FAIL, Finding, run_checks
+from sim.episodes import Episode
 from sim.evaluate import EvalOptions, check
+from sim.geometry import Pose
 from sim.habitat import HabitatError, load_habitat
 from sim.habitat_doctor import habitat_checks
 from sim.habitat_scenes import find_scene, glb_extent, orientation_trap, stage_config, write_stage_config
+from sim.habitat_world import HabitatWorld
 from sim.houses.glb import write_glb
+from sim.outcome import LeftOut
 from sim.task_profiles import TASK_PROFILES, task_profile
 from tests.sim.toy import two_rooms
 
@@ -125,3 +132,12 @@ def test_profiles_are_those_of_the_published_systems() -> None:
 def test_options_that_do_not_fit_are_refused(options: dict, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         check(EvalOptions(tmp_path, **options))
+
+
+def test_an_episode_that_starts_far_from_its_scenes_floor_is_left_out(dataset: Path) -> None:
+    start = (1.0, 0.0, 2.0)
+    episode = Episode("1", "1", "a.glb", start, (0, 0, 0, 1), ((0, 0, 0),), ((0, 0, 0),), "go", 1.0, ())
+    for away_m, fits in ((0.0, True), (0.3, True), (1.2, False)):
+        floor: Any = SimpleNamespace(scene=dataset / "a.glb", walkable_near=lambda at, away_m=away_m: (at[0] + away_m, at[1], at[2]))
+        with nullcontext() if fits else pytest.raises(LeftOut, match=r"1\.20 m from what can be walked on in a\.glb"):
+            HabitatWorld(floor, ()).check(episode, Pose(start, 0.0))

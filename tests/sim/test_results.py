@@ -68,8 +68,14 @@ def test_half_files_of_killed_processes_are_gone_at_the_end(tmp_path: Path) -> N
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "0001.mp4.77.part").write_bytes(b"half")
     (tmp_path / "videos" / "0002.mp4").write_bytes(b"whole")
+    (tmp_path / "shards" / "shard-1-of-2.77.part" / "videos").mkdir(parents=True)
+    theirs = [tmp_path / name for name in ("download.part", "notes/a.1.part", "other-run/videos/0001.mp4.78.part")]
+    for path in theirs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"somebody else's")
     write(tmp_path, [1])
-    assert [path.name for path in (tmp_path / "videos").iterdir()] == ["0002.mp4"]
+    assert [path.name for path in (tmp_path / "videos").iterdir()] == ["0002.mp4"] and not list((tmp_path / "shards").iterdir())
+    assert all(path.exists() for path in theirs)
 
 
 def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sim.dataset import build_dataset
-from sim.episodes import Episode
+from sim.episodes import Episode, load_split, save_split
 from sim.evaluate import EvalOptions, evaluate
 from sim.results import OutputError
 from sim.shards import Shard, folder_of, merge
@@ -92,6 +93,26 @@ def test_an_unfinished_shard_is_named_with_its_episodes(shards: list[Path], tmp_
     (cut[1] / "summary.json").unlink()
     with pytest.raises(OutputError, match="not finished: only the summary"):
         merge(tmp_path / "out", cut)
+
+
+def test_a_shard_without_the_timing_of_a_result_is_named(shards: list[Path], tmp_path: Path) -> None:
+    cut = copies(shards, tmp_path)
+    lines = (cut[0] / "timings.jsonl").read_bytes().splitlines(keepends=True)
+    (cut[0] / "timings.jsonl").write_bytes(b"".join(lines[1:]))
+    with pytest.raises(OutputError, match=r"shard-1-of-3/timings.jsonl has no line of episode"):
+        merge(tmp_path / "out", cut)
+
+
+def test_a_shard_whose_episodes_are_all_left_out_is_finished_and_joins_the_whole(whole: EvalOptions, tmp_path: Path) -> None:
+    split = load_split(whole.dataset, "val_unseen")
+    nowhere = replace(split.episodes[0], scene_id="mp3d/nowhere/nowhere.glb")
+    save_split(tmp_path / "data", replace(split, episodes=(nowhere, split.episodes[1])))
+    options = EvalOptions(tmp_path / "whole", policy="random", dataset=str(tmp_path / "data"), videos=0)
+    evaluate(options, Silent())
+    made = [replace(options, out=tmp_path / "parts", shard=f"{index}/2") for index in (1, 2)]
+    assert [evaluate(part, Silent())["episodes"] for part in made] == [0, 1]
+    summary = merge(tmp_path / "out", [part.folder for part in made])
+    assert summary["left_out"] == 1 and same(options.out, tmp_path / "out")
 
 
 def test_shards_of_different_evaluations_are_refused_with_what_differs(whole: EvalOptions, shards: list[Path], tmp_path: Path) -> None:

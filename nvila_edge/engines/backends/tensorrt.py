@@ -109,8 +109,7 @@ class TensorRTBackend:
         check_any(bundle)  # before the driver: a bundle without engines is told where there is no GPU, too
         self._stream, self._spec = Stream(), manifest.spec
         self.image_size = manifest.spec.vision.image_size
-        arch = self._stream.architecture()
-        info = EngineInfo.read(bundle, arch if folder_of(bundle, arch).is_dir() else "local", manifest, wanted=arch)
+        info = EngineInfo.read(bundle, self._stream.architecture(), manifest)
         found = library(info.target)
         if found.version != info.version:
             raise BundleError(f"{bundle} has engines of {info.target} {info.version}, installed is {found.version}: build them again here")

@@ -121,14 +121,13 @@ class EngineInfo:
         return asdict(self)
 
     @staticmethod
-    def read(bundle: Path, arch: str, manifest: Manifest, wanted: str | None = None) -> EngineInfo:
-        """Raises BundleError when there are no engines for `arch` (`wanted` is its name for people), or they were built from other graphs than the bundle
-        holds."""
+    def read(bundle: Path, arch: str, manifest: Manifest) -> EngineInfo:
+        """Raises BundleError when there are no engines for `arch`, or they were built from other graphs than the bundle holds."""
         folder = folder_of(bundle, arch)
         if not (folder / ABOUT).is_file():
             raise BundleError(
-                f"{bundle} has engines for {', '.join(built(bundle)) or 'no architecture'}, not for {wanted or arch}; "
-                f"build them: nvila-edge export {bundle} {bundle} --target tensorrt-rtx --arch {wanted or arch}"
+                f"{bundle} has engines for {', '.join(built(bundle)) or 'no architecture'}, not for {arch}; "
+                f"build them: nvila-edge export {bundle} {bundle} --target tensorrt-rtx --arch {arch}"
             )
         try:
             content = json.loads((folder / ABOUT).read_text())
