@@ -19,7 +19,7 @@ from agents.overlap import Overlapped
 from agents.profiles import ForcedStop, loop_config, remote_policy
 from agents.recording.robot import Relay
 from agents.robots.choice import checked_robot, open_robot
-from agents.signals import ending_on_sigterm, halting_on_signals
+from agents.signals import ending_on_signals, halting_on_signals
 from agents.telling import Record, Telling, told
 from agents.zones import Zone
 from nvila_edge.navigation.agent_profiles import AgentProfile, agent_profile, check_prompt
@@ -122,7 +122,7 @@ def run_agent(
         "overlap": overlap,
         "zones": zones,
     }
-    with ending_on_sigterm(), open_loop(server, camera, **options, on_warning=on_warning) as ready, halting_on_signals(ready.loop.cancel):
+    with ending_on_signals(), open_loop(server, camera, **options, on_warning=on_warning) as ready, halting_on_signals(ready.loop.cancel):
         with told(Telling(on_event, on_warning), record, instruction, ready.agent, server, ready.relay) as tell:
             return follow(ready.loop, instruction, tell.event)
 
@@ -149,7 +149,7 @@ def run_lines(
     """
     options = {"robot": robot, "profile": profile, "connect_s": connect_s, "keys": keys, "overlap": overlap, "zones": zones}
     ended, count = None, 0
-    with ending_on_sigterm(), open_loop(server, camera, **options, on_warning=on_warning) as ready, halting_on_signals(ready.loop.cancel):
+    with ending_on_signals(), open_loop(server, camera, **options, on_warning=on_warning) as ready, halting_on_signals(ready.loop.cancel):
         lines = Lines(source, lambda: ready.loop.cancel("a new instruction came"))
         while (line := lines.take()) is not None:
             if line:

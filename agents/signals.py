@@ -17,8 +17,11 @@ _HALTS_S = 5.0  # how long the robot is halted again and again while the main th
 
 
 @contextmanager
-def ending_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM raise SystemExit in the main thread, so that everything is left in order."""
+def ending_on_signals() -> Iterator[None]:
+    """Let SIGTERM raise SystemExit and SIGINT KeyboardInterrupt in the main thread, so that everything is left in order.
+
+    A shell starts what it puts into the background with SIGINT ignored: whoever sends it to an agent all the same wants the robot to stop.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -26,11 +29,16 @@ def ending_on_sigterm() -> Iterator[None]:
     def end(*_: object) -> None:
         raise SystemExit(128 + signal.SIGTERM)
 
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if ignored:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def _tokens(text: str) -> list[tuple[Token, int, int]]:
 
 def _token_at(words: list[str], at: int) -> tuple[Token, int]:
     """The longest thing, room, side or relation that begins here, or the single word; and how many words it took."""
-    for size in range(5, 0, -1):
+    for size in range(min(5, len(words) - at), 0, -1):
         phrase = tuple(words[at : at + size])
         if phrase in _lexicon():
             return _lexicon()[phrase], size

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -17,7 +18,7 @@ from agents.loop import LoopConfig
 from agents.guard import GuardLimits
 from agents.main import follow
 from agents.robots.dry_run import DryRun
-from agents.signals import ending_on_sigterm, halting_on_signals
+from agents.signals import ending_on_signals, halting_on_signals
 from nvila_edge.navigation.actions import Forward, Primitive
 from tests.agents.support import PoseCamera
 from tests.agents.test_guard import Turning
@@ -47,17 +48,22 @@ rounds = int(rounds * 2.0 / (time.monotonic() - began))  # about two seconds of 
 robot = Notes(3.0)
 loop = Overlapped(Turning([Forward(25)] * 9), Decoder(robot), robot, config=LoopConfig(limits=GuardLimits(max_frame_age_s=60)))
 loop._shortest_s = dict.fromkeys(Primitive, 0.3)
-with ending_on_sigterm(), halting_on_signals(loop.cancel):
+with ending_on_signals(), halting_on_signals(loop.cancel):
     follow(loop, "go", lambda event: None)
 """
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_robot_that_moves_while_the_main_thread_is_in_c_is_halted_at_once(signum: int) -> None:
-    agent = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True, env=os.environ)
+@pytest.mark.parametrize(
+    ("signum", "shell"),
+    [(signal.SIGINT, []), (signal.SIGTERM, []), (signal.SIGINT, ["sh", "-c", 'trap "" INT; exec "$@"', "sh"])],
+    ids=["SIGINT", "SIGTERM", "SIGINT in the background"],
+)
+def test_a_robot_that_moves_while_the_main_thread_is_in_c_is_halted_at_once(signum: int, shell: list[str]) -> None:
+    agent = subprocess.Popen([*shell, sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True, env=os.environ)
     try:
         assert agent.stdout is not None and select.select([agent.stdout], [], [], 60)[0]
         assert agent.stdout.readline() == "in C\n"
+        time.sleep(0.3)  # the call itself begins a moment after the line is printed
         agent.send_signal(signum)
         rest = agent.stdout.read()
         agent.wait(30)

@@ -12,7 +12,7 @@ from nvila_edge.training.recipe import Recipe, RecipeError, bind_folder, load_re
 from nvila_edge.training.vision_pretrain import DenseHeads, FrameSet, dense_accuracy
 from sim import training_pool
 from sim.dagger import shards
-from sim.training_pool import PrepareTask, TrainingPool
+from sim.training_pool import ERRANDS, ROUTES, PrepareTask, TrainingPool
 from sim.workers import WorkerDied
 
 
@@ -44,9 +44,10 @@ def test_a_folder_is_bound_to_its_recipe_and_one_without_is_adopted(tmp_path: Pa
 
 
 def test_shards_of_many_workers_count_and_partial_ones_do_not(tmp_path: Path) -> None:
-    for name in ("003-0", "003-10", "003-11.part", "004-0"):
+    for name in ("003-episodes-0", "003-episodes-10", "003-episodes-11.part", "003-errands-0", "004-episodes-0"):
         (tmp_path / name).mkdir()
-    assert [shard.name for shard in shards(tmp_path, 3)] == ["003-0", "003-10"]
+    assert [shard.name for shard in shards(tmp_path, 3, ROUTES)] == ["003-episodes-0", "003-episodes-10"]
+    assert [shard.name for shard in shards(tmp_path, 3, ERRANDS)] == ["003-errands-0"]
 
 
 def test_accuracy_is_measured_on_frames_from_everywhere() -> None:
@@ -63,13 +64,13 @@ def test_accuracy_is_measured_on_frames_from_everywhere() -> None:
 
 
 def test_workers_prepare_houses_and_say_why_they_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tasks = [PrepareTask(f"train_{n:04d}", str(tmp_path), 1, 1, 128, 8, 0) for n in range(2)]
+    tasks = [PrepareTask(f"train_{n:04d}", str(tmp_path), 1, 1, 1, 128, 8, 0) for n in range(2)]
     pool = TrainingPool(1)
     try:
         assert list(pool.prepare(tasks)) == ["train_0000", "train_0001"]
         assert (tmp_path / "frames" / "train_0001" / "rgb.npy").exists()
         with pytest.raises(WorkerDied, match="no_house"):
-            list(pool.prepare([PrepareTask("no_house_1", str(tmp_path), 1, 1, 128, 8, 0)]))
+            list(pool.prepare([PrepareTask("no_house_1", str(tmp_path), 1, 1, 1, 128, 8, 0)]))
         monkeypatch.setattr(training_pool, "HOUSE_S", 0.01)
         slow = TrainingPool(1)
         try:

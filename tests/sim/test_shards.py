@@ -111,7 +111,7 @@ def test_a_shard_whose_episodes_are_all_left_out_is_finished_and_joins_the_whole
     evaluate(options, Silent())
     made = [replace(options, out=tmp_path / "parts", shard=f"{index}/2") for index in (1, 2)]
     assert [evaluate(part, Silent())["episodes"] for part in made] == [0, 1]
-    summary = merge(tmp_path / "out", [part.folder for part in made])
+    summary = merge(tmp_path / "out", [folder_of(part) for part in made])
     assert summary["left_out"] == 1 and same(options.out, tmp_path / "out")
 
 
