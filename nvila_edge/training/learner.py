@@ -30,9 +30,13 @@ class Learner:
         self._device = model.llm.model.embed_tokens.weight.device
         torch.manual_seed(0)
         self._pointing = Pointing(hidden).to(self._device)
-        named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-        matrices = [p for name, p in named if p.ndim == 2 and "embed" not in name and "lm_head" not in name]
-        others = [*(p for _, p in named if all(p is not matrix for matrix in matrices)), *self._pointing.parameters()]
+        matrices: list[torch.nn.Parameter] = []
+        others: list[torch.nn.Parameter] = []
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                table = "embed" in name or "lm_head" in name
+                (matrices if parameter.ndim == 2 and not table else others).append(parameter)
+        others += self._pointing.parameters()
         self._trained = [*matrices, *others]
         self._optimizers = (
             torch.optim.Muon(matrices, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),

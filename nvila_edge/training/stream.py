@@ -72,6 +72,7 @@ class StreamLayout:
         self.window = window
         self.answers = [tokenizer.encode(text) for text in SENTENCES]
         self._openings: dict[str, list[int]] = {}
+        self._columns: dict[tuple[str, tuple[tuple[int, int], ...]], list[tuple[int, int]]] = {}
 
     def opening(self, text: str) -> list[int]:
         """Ids of everything before the first block."""
@@ -80,13 +81,15 @@ class StreamLayout:
             self._openings[text] = [token for chunk in chunks for token in chunk.ids]
         return self._openings[text]
 
-    def columns(self, text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    def columns(self, text: str, spans: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
         """Columns [first, last + 1) in the opening of each span of characters of a text without surplus white space."""
-        said = profile("stream").user_text(text)
-        whole = self.tokenizer.template.text(said)
-        before, offsets = whole.index(said), self.tokenizer.tokenizer.encode(whole, add_special_tokens=False).offsets
-        touched = [[i for i, (a, b) in enumerate(offsets) if a < before + end and b > before + start] for start, end in spans]
-        return [(columns[0], columns[-1] + 1) for columns in touched]
+        if (text, spans) not in self._columns:
+            said = profile("stream").user_text(text)
+            whole = self.tokenizer.template.text(said)
+            before, offsets = whole.index(said), self.tokenizer.tokenizer.encode(whole, add_special_tokens=False).offsets
+            touched = [[i for i, (a, b) in enumerate(offsets) if a < before + end and b > before + start] for start, end in spans]
+            self._columns[text, spans] = [(columns[0], columns[-1] + 1) for columns in touched]
+        return self._columns[text, spans]
 
     def row(self, episode: Episode) -> tuple[list[int], list[int], list[int], list[int]]:
         """ids, targets, block numbers (-1: the opening) and frame columns of one episode."""

@@ -1,4 +1,4 @@
-"""Vision pre-training on dense labels (stages 1-3 in small, facts/learning.md advice 1): classes, colours and depth of every patch, the room.
+"""Vision pre-training on dense labels (stages 1-3 in small): classes, colours and depth of every patch, the room.
 
 The heads are thrown away afterwards; the tower is frozen and its output cached.
 """
