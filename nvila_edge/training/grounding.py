@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nvila_edge.model.nvila import NVILA
+from nvila_edge.training.muon import MuonAdamW
 from nvila_edge.training.recipe import GroundingStage
 from nvila_edge.training.stream import Episode, StreamLayout, stream_loss
 
@@ -56,26 +57,21 @@ class WordAlignment(nn.Module):
 
 def ground(
     model: NVILA, layout: StreamLayout, alignment: WordAlignment, data: GroundingData, stage: GroundingStage, seed: int,
-    optimizer: torch.optim.Optimizer, first_step: int, report: Callable[[int, float], None],
+    optimizer: MuonAdamW, first_step: int, report: Callable[[int, float], None],
 ) -> Iterator[int]:  # fmt: skip
     """Trains projector and language model; yields the step every 200 steps and at the end, so that the caller can save. Same seed, same order."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     embedding = model.llm.model.embed_tokens.weight
     for step in range(first_step, stage.steps):
         rng = np.random.default_rng([seed, step, 3])
         warm = min(1.0, (step + 1) / (0.03 * stage.steps))
-        for group in optimizer.param_groups:
-            group["lr"] = stage.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * step / stage.steps))
+        rate = stage.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * step / stage.steps))
         asked, looked = (rng.integers(0, len(data.features), count) for count in (stage.batch_size, stage.aligned_frames))
         with torch.autocast(embedding.device.type, torch.bfloat16):
             loss = stream_loss(model, layout.collate([data.question(int(row), rng) for row in asked]).to(embedding.device))
             features = torch.from_numpy(np.stack([data.features[row] for row in looked])).to(embedding.device).float()
             present = torch.from_numpy(data.present[looked]).to(embedding.device)
             total = loss + stage.alignment_weight * alignment(model.mm_projector(features), embedding, present)
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
+        optimizer.step(total, rate)
         if (step + 1) % SAVED_EVERY == 0 or step + 1 == stage.steps:
             report(step + 1, float(loss.detach()))
             yield step + 1

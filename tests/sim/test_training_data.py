@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nvila_edge.training.vision_pretrain import FrameSet
 from sim.collect import collect_frames, load_frames, save_frames
+from sim.grounding import doors_shown
 from sim.houses.categories import CATEGORIES, COLOURS, ROOM_KINDS
 from sim.houses.library import HouseLibrary
 from sim.houses.repaint import repainted
@@ -79,3 +81,27 @@ def test_questions_are_answered_from_what_is_seen():
             assert question.answer == NOWHERE
         answers.add(question.answer)
     assert answers == {"kitchen", "right", NOWHERE}
+
+
+def test_doors_are_asked_for_by_colour_and_often_by_one_that_is_not_there():
+    features, door = np.zeros((64, 8), np.float16), CATEGORIES.index("door")
+    seen = [Seen(door, COLOURS.index("purple"), 2, 0.2), Seen(door, COLOURS.index("white"), 0, 0.1)]
+    answers = {"purple door": "right", "white door": "left"}
+    asked: list[str] = []
+    for seed in range(400):
+        question = frame_question(seen, 0, features, np.random.default_rng(seed))
+        thing = question.text.split(" the ")[-1].rstrip("?")
+        if thing.endswith(" door"):
+            assert question.answer == answers.get(thing, NOWHERE)
+            asked.append(question.answer)
+    assert 0.25 < asked.count(NOWHERE) / len(asked) < 0.45 and set(asked) == {"right", "left", NOWHERE}
+
+
+def test_a_door_is_shown_where_much_of_a_patch_is_door_and_of_its_colour():
+    categories, colours = np.zeros((1, 4, len(CATEGORIES)), np.uint8), np.zeros((1, 4, len(COLOURS) + 1), np.uint8)
+    categories[..., CATEGORIES.index("wall")], colours[..., len(COLOURS)] = 100, 100
+    for patch, kind, share in ((1, "door", 50), (2, "sofa", 50), (3, "door", 20)):
+        categories[0, patch, CATEGORIES.index(kind)] = colours[0, patch, COLOURS.index("red")] = share
+        categories[0, patch, CATEGORIES.index("wall")] = colours[0, patch, len(COLOURS)] = 100 - share
+    frames = FrameSet(np.zeros((1, 2, 2, 3), np.uint8), categories, colours, np.zeros((1, 4), np.float16), np.zeros(1, np.int64))
+    assert np.argwhere(doors_shown(frames)).tolist() == [[0, 1, COLOURS.index("red")]]
