@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from nvila_edge.navigation.profiles import checked_instruction
 
 STDIN = "-"
+_LOG = logging.getLogger(__name__)
 
 
 def instruction_text(given: str) -> str:
@@ -47,6 +49,9 @@ class Lines:
                     self._newest = line.strip()
                     self._changed.notify_all()
                 self._came()
+        except (OSError, ValueError) as error:  # text that cannot be read, such as no UTF-8: nobody can say "stand still" any more
+            _LOG.error("no more instructions can be read: %s", error)
+            self._came()
         finally:
             with self._changed:
                 self._over = True

@@ -20,7 +20,7 @@ from agents.profiles import ForcedStop, loop_config, remote_policy
 from agents.recording.robot import Relay
 from agents.robots.choice import checked_robot, open_robot
 from agents.signals import ending_on_signals, halting_on_signals
-from agents.telling import Record, Telling, told
+from agents.telling import Record, Telling, check_folder, told
 from agents.zones import Zone
 from nvila_edge.navigation.agent_profiles import AgentProfile, agent_profile, check_prompt
 from nvila_edge.navigation.profiles import checked_instruction
@@ -113,6 +113,7 @@ def run_agent(
     SIGINT (KeyboardInterrupt) and SIGTERM (SystemExit) leave zero velocity behind.
     """
     checked_instruction(instruction)
+    _check_record(record)
     options = {
         "robot": robot,
         "profile": profile,
@@ -148,6 +149,7 @@ def run_lines(
     A line that cannot be followed, and so is no ValueError here, ends with "error".
     """
     options = {"robot": robot, "profile": profile, "connect_s": connect_s, "keys": keys, "overlap": overlap, "zones": zones}
+    _check_record(record)
     ended, count = None, 0
     with ending_on_signals(), open_loop(server, camera, **options, on_warning=on_warning) as ready, halting_on_signals(ready.loop.cancel):
         lines = Lines(source, lambda: ready.loop.cancel("a new instruction came"))
@@ -157,6 +159,12 @@ def run_lines(
                 with told(Telling(on_event, on_warning), own, line, ready.agent, server, ready.relay) as tell:
                     ended = _follow_line(ready.loop, line, lines, tell.event)
     return ended
+
+
+def _check_record(record: Record | None) -> None:
+    """Raises ValueError, before a robot stands up, for a folder that holds a recording already."""
+    if record is not None:
+        check_folder(record.folder)
 
 
 def _follow_line(loop: Loop, line: str, lines: Lines, on_event: Callable[[Event], None]) -> Ended:

@@ -21,6 +21,7 @@ from agents.protocols import Motion
 from agents.recording import messages
 from agents.recording.messages import INSTRUCTION, Message, message
 from agents.recording.sinks import Dump, Item, Ring, Whole
+from agents.telling import check_folder
 from nvila_edge import __version__
 
 QUEUE = 64  # events: frames of 640x480 in it are 60 MB, and a disk may stall for some seconds
@@ -51,8 +52,7 @@ class Recorder:
         """
         if last_s is not None and not 1 <= last_s <= 600:
             raise ValueError(f"last_s is {last_s}; it must be from 1 to 600 seconds")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ValueError(f"{folder} holds something already; give a new folder for the recording")
+        check_folder(folder)
         self.folder, self.folders, self.failure, self.lost = folder, [], "", 0
         self._trouble, self._last_ns = trouble, None if last_s is None else int(last_s * 1e9)
         self._offset_s, self._newest_ns = time.time() - time.monotonic(), 0  # one offset: a wall clock that jumps meanwhile is not followed
@@ -67,7 +67,9 @@ class Recorder:
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, Exception):  # a defect has no event of its own
+            self.dump(f"crash-{kind.__name__}")
         self.close()
 
     def __call__(self, event: Any) -> None:

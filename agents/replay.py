@@ -101,6 +101,8 @@ def replay(
             )
         check_prompt(agent, client.hello(connect_s).profile)
         pairs = _ask_along(recording, remote_policy(agent, client, DECISION_S), progress)
+    if not pairs:
+        raise ValueError(f"{recording.path} has decisions, but not the frames that they were made on; record again, to a faster disk")
     return Comparison(recording, whose or address, tuple(pairs))
 
 

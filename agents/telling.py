@@ -28,6 +28,12 @@ class Telling:
     warning: Callable[[str], None]
 
 
+def check_folder(folder: Path) -> None:
+    """Raises ValueError when it holds something already."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} holds something already; give a new folder for the recording")
+
+
 @contextmanager
 def told(
     whom: Telling, record: Record | None, instruction: str, agent: AgentProfile, server: str, robot: Relay | None = None

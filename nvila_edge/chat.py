@@ -109,10 +109,10 @@ def open_image(path: Path) -> Image.Image:
     return read_image(path, str(path))
 
 
-def read_image(source: Path | BinaryIO, name: str) -> Image.Image:
-    """An RGB still, upright. Raises ValueError with its name when it can't be read as one."""
+def read_image(source: Path | BinaryIO, name: str, formats: tuple[str, ...] | None = None) -> Image.Image:
+    """An RGB still, upright; formats: Pillow's names of those allowed, all when None. Raises ValueError with its name when it can't be read as one."""
     try:
-        with Image.open(source) as opened:
+        with Image.open(source, formats=formats) as opened:
             return rgb_image(ImageOps.exif_transpose(opened) if opened.getexif().get(_ORIENTATION, 1) > 1 else opened)
     except UNREADABLE as error:
         raise ValueError(f"image {name} cannot be read: {error}; expected a picture such as JPEG or PNG") from error

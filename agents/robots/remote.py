@@ -149,7 +149,7 @@ class Remote:
                 return
             try:
                 state = parse_state(data)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise RobotError(f"the robot's process at {self.address} speaks nonsense: {error}") from error
             if self._state is None or state.now_s > self._state.now_s:
                 self._state = state

@@ -1,6 +1,6 @@
 """`python -m agents.robots.serve --robot go2:eth0 --bind tcp://127.0.0.1:5600`: a robot as a process of its own, with the watchdog inside.
 
-Prints one JSON line when it is ready; zero velocity and exit status 0 on SIGTERM and SIGINT, 2 when it could not start.
+Prints one JSON line when it is ready; zero velocity and exit status 0 on SIGTERM, SIGINT and SIGHUP, 2 when it could not start.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import threading
 from agents.protocols import RobotError
 from agents.robots.choice import known_robots, velocity_robot
 from agents.robots.server import RobotServer
+from nvila_edge.ending import ending_signals
 
 
 def main() -> int:
@@ -33,7 +34,7 @@ def main() -> int:
         sys.stderr.write(f"error: {error}\n")
         return 2
     try:
-        for signum in (signal.SIGTERM, signal.SIGINT):
+        for signum in ending_signals():
             signal.signal(signum, lambda *_: server.stop())
         if arguments.ends_with_stdin:
             threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()

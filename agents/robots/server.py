@@ -87,7 +87,7 @@ class RobotServer:
                 if len(parts) != 2:
                     raise ValueError(f"{len(parts)} parts; an order has one")
                 self._obey(parts[0], parse_order(parts[1]))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:  # nesting a thousand deep cannot be quoted
                 self.refused += 1
                 _LOG.debug("refused: %s", error)
 

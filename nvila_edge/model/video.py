@@ -49,6 +49,17 @@ def read_video(path: str | Path, wanted: int, fps: float = 0.0) -> list[Image.Im
     return frames
 
 
+def video_size(path: Path) -> tuple[int, int]:
+    """(width, height) in pixels by the header of a video file; (0, 0) when it has none."""
+    import cv2
+
+    capture = cv2.VideoCapture(str(path))
+    try:
+        return int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    finally:
+        capture.release()
+
+
 def _opened(path: Path) -> Image.Image | None:
     """The picture, or None when it is unreadable: the published loader drops such frames."""
     try:

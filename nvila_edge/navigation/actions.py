@@ -81,15 +81,19 @@ class Steps:
 
 
 STEPS = Steps()
+MOST_AMOUNT = 10**6  # cm or degrees; an episode ends after 500 steps
 
 
 def primitives(action: Action, steps: Steps = STEPS) -> tuple[Primitive, ...]:
-    """The primitives of an action: 25 cm and `steps.turn_deg` each; amounts between are rounded to the nearest, at least one step."""
+    """The primitives of an action: 25 cm and `steps.turn_deg` each; amounts between are rounded to the nearest, at least one step.
+
+    Amounts beyond MOST_AMOUNT count as that: free text may name any number, and a list is made here.
+    """
     match action:
         case Forward(distance_cm=distance):
-            return ((Primitive.FORWARD,) * max(1, round(distance / FORWARD_STEP_CM)))[: steps.most]
+            return ((Primitive.FORWARD,) * max(1, round(min(distance, MOST_AMOUNT) / FORWARD_STEP_CM)))[: steps.most]
         case Turn(angle_deg=angle):
             side = Primitive.LEFT if angle > 0 else Primitive.RIGHT
-            return ((side,) * max(1, round(abs(angle) / steps.turn_deg)))[: steps.most]
+            return ((side,) * max(1, round(min(abs(angle), MOST_AMOUNT) / steps.turn_deg)))[: steps.most]
         case Stop():
             return (Primitive.STOP,)

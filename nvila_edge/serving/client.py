@@ -256,6 +256,8 @@ class Client:
             except ServingError as error:
                 self._version_error = error if error.code == "version" else self._version_error
                 continue
+            except RecursionError:  # nesting a thousand deep: nothing of ours
+                continue
             self._deliver(header)
 
     def _deliver(self, header: dict[str, Any]) -> None:

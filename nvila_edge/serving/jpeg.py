@@ -11,7 +11,8 @@ JPEG_QUALITY = 90
 MAX_FRAME_SIDE_PX = 4096
 MAX_FRAME_BYTES = 8 * 1024 * 1024 - 65536  # leaves room for the header within a message of 8 MiB
 
-_START, _END = b"\xff\xd8", b"\xff\xd9"
+MAX_SCANS = 64  # libjpeg's own progressive files have ten; each costs a pass over the picture
+_START, _END, _SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
 _HEADER_BYTES = 65536  # in which a frame header is looked for: cameras need a few hundred, one segment holds at most 64 KiB
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # ITU T.81 table B.1: SOF0-15 without DHT, JPG, DAC
 _MEND_JPEG = "send a complete baseline or progressive JPEG"
@@ -24,6 +25,8 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
     if not data.rstrip(b"\x00").endswith(_END):
         raise WireError("truncated", f"the JPEG of {len(data)} bytes has no end marker", _MEND_JPEG)
     height, width = _frame_header(data)
+    if (scans := data.count(_SCAN)) > MAX_SCANS:
+        raise WireError("not_jpeg", f"the JPEG has {scans} scans; at most {MAX_SCANS} are allowed", _MEND_JPEG)
     if not (1 <= height <= MAX_FRAME_SIDE_PX and 1 <= width <= MAX_FRAME_SIDE_PX):
         limit = f"1 to {MAX_FRAME_SIDE_PX} pixels a side are allowed"
         raise WireError("frame_size", f"the frame is {width}x{height}; {limit}", "choose a smaller camera resolution")
@@ -36,6 +39,8 @@ def _frame_header(data: bytes) -> tuple[int, int]:
         marker = data[at + 1]
         if marker in _FRAME_MARKERS:
             return int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
+        if marker < 0xC0 or 0xD0 <= marker <= 0xD9:  # table B.1: no segment follows, and decoders disagree on what does
+            raise WireError("not_jpeg", f"the JPEG has the marker {marker:#x}, which has no place in a header", _MEND_JPEG)
         at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")  # 0xFF repeated is padding
     raise WireError("not_jpeg", "the JPEG has no frame header", _MEND_JPEG)
 

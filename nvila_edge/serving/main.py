@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nvila_edge.ending import ending_signals
 from nvila_edge.engines.engine import Engine, load_bundle
 from nvila_edge.serving.address import DEFAULT_BIND, checked_bind
 from nvila_edge.serving.http import HttpServer, Route
@@ -32,7 +33,9 @@ def serve(
     keys: Path | None = None,
     http: int | None = None,
 ) -> None:
-    """Serve a bundle until SIGTERM or SIGINT, then drain. `announce` gets the ready line: address, boot, profile, window, protocol, and http with `http`.
+    """Serve a bundle until a signal ends it (ending.py), then drain.
+
+    `announce` gets the ready line: address, boot, profile, window, protocol, and http with `http`.
 
     threads: cores that one pass may use. keys: folder of the server's keys (keys.py), needed beyond loopback.
     http: port on 127.0.0.1 for /healthz, /metrics and OpenAI's chat completions (routes.py); 0 picks a free one.
@@ -59,7 +62,7 @@ def serve_engine(
     server, watched = Server(engine, bind, keys=keys), None
     try:
         watched = None if http is None else HttpServer(http, _routes(server, engine, name))
-        for signum in (signal.SIGTERM, signal.SIGINT):
+        for signum in ending_signals():
             signal.signal(signum, lambda *_: server.stop())
         if ends_with_stdin:
             threading.Thread(target=_stop_at_end_of_stdin, args=(server,), daemon=True).start()

@@ -11,7 +11,9 @@ from pathlib import Path
 from PIL import Image
 
 from nvila_edge.chat import UNREADABLE, open_video, read_image
+from nvila_edge.model.video import video_size
 
+FORMATS = ("JPEG", "PNG", "WEBP")  # Pillow gives others, such as PostScript, to programs that nothing bounds
 MAX_PICTURES = 64  # images and video frames of one request
 MAX_PIXELS = 100_000_000  # of all pictures of a request together: 300 MB once decoded
 
@@ -36,6 +38,14 @@ class Pictures:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "video"
             path.write_bytes(_decoded(data, kind))
+            width, height = video_size(path)
+            if (
+                self._frames * width * height > MAX_PIXELS
+            ):  # before anything is decoded; what the header says may be a lie, so it is counted below
+                raise ValueError(
+                    f"{self._frames} frames of the video would be {self._frames * width * height / 1e6:.0f} megapixels; at most "
+                    f"{MAX_PIXELS / 1e6:.0f} are allowed: send a smaller one"
+                )
             try:
                 frames = open_video(path, self._frames, 0.0)
             except ValueError as error:
@@ -49,11 +59,11 @@ class Pictures:
     def _picture(self, data: str, kind: str) -> Image.Image:
         encoded = _decoded(data, kind)
         try:
-            with Image.open(io.BytesIO(encoded)) as opened:
+            with Image.open(io.BytesIO(encoded), formats=FORMATS) as opened:
                 self._admit(opened.size)
         except UNREADABLE as error:  # also PIL's refusal of a picture that says it is huge
             raise ValueError(f"a data URI of type {kind} holds no picture that can be read; expected JPEG, PNG or WebP") from error
-        return read_image(io.BytesIO(encoded), "of a data URI")
+        return read_image(io.BytesIO(encoded), "of a data URI", FORMATS)
 
     def _admit(self, size: tuple[int, int]) -> None:
         self._count, self._pixels = self._count + 1, self._pixels + size[0] * size[1]

@@ -20,7 +20,7 @@ import numpy as np
 
 from nvila_edge.serving import wire
 from nvila_edge.serving.address import DEFAULT_BIND
-from nvila_edge.serving.errors import DeadlinePassed, ServerStartError, ServingError
+from nvila_edge.serving.errors import DeadlinePassed, ServerStartError, ServingError, WireError
 from nvila_edge.serving.frames import SessionFrames
 from nvila_edge.serving.jpeg import jpeg_size
 from nvila_edge.serving.keys import ServerKeys
@@ -153,6 +153,10 @@ class Server:
         except ServingError as error:
             request_id, session, known = _echo(parts)
             self._send(client, self._error(error, request_id, session, **known))
+        except Exception as error:  # whatever a client sends: nesting a thousand deep, for one, cannot even be quoted
+            _LOG.warning("a message could not be read: %s", type(error).__name__)
+            unread = WireError("malformed", "the message cannot be read", "use the client of the same nvila-edge version")
+            self._send(client, self._error(unread, None, ""))
 
     def _dispatch(self, client: bytes, request: wire.Request) -> None:
         self.metrics.count("requests_total", type=type(request).__name__.lower())

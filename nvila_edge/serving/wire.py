@@ -27,7 +27,7 @@ from typing import Any
 
 import msgpack
 
-from nvila_edge.navigation.actions import ACTIONS, Action, Forward, Stop, Turn
+from nvila_edge.navigation.actions import ACTIONS, MOST_AMOUNT, Action, Forward, Stop, Turn
 from nvila_edge.navigation.decision import Decision
 from nvila_edge.navigation.profiles import checked_instruction
 from nvila_edge.serving.errors import WireError
@@ -210,18 +210,22 @@ def _packed_action(action: Action | None) -> list[Any] | None:
         case None:
             return None
         case Forward(distance_cm=amount):
-            return ["forward", int(amount)]
+            return ["forward", _bounded(amount)]
         case Turn(angle_deg=amount):
-            return ["turn", int(amount)]
+            return ["turn", _bounded(amount)]
         case Stop():
             return ["stop", 0]
+
+
+def _bounded(amount: float) -> int:
+    return int(max(-MOST_AMOUNT, min(MOST_AMOUNT, amount)))
 
 
 def _unpacked_action(packed: Any) -> Action | None:
     if packed is None:
         return None
     kind, amount = packed
-    if not _is_integer(amount, -_MAX_ID, _MAX_ID) or kind not in ("forward", "turn", "stop"):
+    if not _is_integer(amount, -MOST_AMOUNT, MOST_AMOUNT) or kind not in ("forward", "turn", "stop"):
         raise ValueError(f"unknown action {packed!r:.60}")
     return {"forward": Forward, "turn": Turn}[kind](amount) if kind != "stop" else Stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -72,6 +73,8 @@ class Agent:
         }  # fmt: skip
         try:
             if text == STDIN:
+                if isinstance(sys.stdin, io.TextIOWrapper):
+                    sys.stdin.reconfigure(errors="replace")  # a byte that is no UTF-8 must not end the reading
                 ended = run_lines(self.server, self.camera, sys.stdin, **options)
             else:
                 ended = run_agent(self.server, self.camera, text, **options)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from agents.events import Decided, Event
+from agents.instructions import Lines
 from agents.main import run_agent
 from nvila_edge.serving.errors import LinkDown
 from tests.nvila_edge.pixel_engine import start_pixel_server
@@ -52,6 +55,12 @@ def test_what_cannot_work_is_refused_before_connecting(images: Path, change: dic
     arguments = {"server": "tcp://127.0.0.1:9", "camera": images, "instruction": "go", "on_event": lambda _: None} | change
     with pytest.raises(ValueError, match=words):
         run_agent(**arguments)
+
+
+def test_lines_that_are_no_text_halt_the_robot(caplog: pytest.LogCaptureFixture) -> None:
+    came = threading.Event()
+    lines = Lines(io.TextIOWrapper(io.BytesIO(b"go to the t\xfcr\n"), encoding="utf-8"), came.set)
+    assert lines.take() is None and came.wait(2) and "no more instructions can be read" in caplog.text
 
 
 def test_a_server_without_a_bundle_says_so_and_ends_with_status_2(tmp_path: Path) -> None:

@@ -156,6 +156,15 @@ def test_a_ring_is_written_only_when_something_goes_wrong_and_holds_the_last_sec
     )
 
 
+def test_a_ring_is_written_when_the_agent_itself_fails(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), Recorder(tmp_path / "box", ABOUT, 10.0) as recorder:
+        for event in EVENTS[:3]:
+            recorder(event)
+        raise ZeroDivisionError
+    (written,) = recorder.folders
+    assert "crash-ZeroDivisionError" in written.name and len(read_recording(written).decisions) == 1
+
+
 def test_a_ring_keeps_no_more_than_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sinks, "RING_BYTES", 60_000)
     with Recorder(tmp_path / "ring", ABOUT, last_s=600) as recorder:

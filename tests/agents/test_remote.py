@@ -189,6 +189,23 @@ def test_late_repeated_and_malformed_orders_move_nothing(shared: ServerProcess) 
         context.term()
 
 
+def test_an_order_that_cannot_even_be_quoted_is_refused(shared: ServerProcess) -> None:
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.setsockopt(zmq.LINGER, 100)
+        dealer.connect(shared.address)
+        dealer.send(b"\x91" * 1015 + b"\x90")
+        time.sleep(0.2)
+    with Remote(shared.address) as watcher:
+        assert watcher.state.now_s > 0 and shared.alive
+
+
+def test_a_dropped_ssh_session_ends_the_robots_process_in_order(served: ServerProcess) -> None:
+    with Remote(served.address, patience_s=3.0) as robot:
+        robot.command(0.4, 0.0)
+        os.kill(served.process.pid, signal.SIGHUP)
+        assert served.process.wait(5) == 0
+
+
 def test_orders_are_checked_field_by_field() -> None:
     assert parse_order(raw("halt", 1, 2.5)) == Order("halt", "raw", 1, 2.5, 0.3, 0.0, "")
     for bad in ({"seq": -1}, {"seq": True}, {"session": ""}, {"session": "x" * 65}, {"reason": "x" * 201}, {"as_of_s": None}, {"kind": 3}):

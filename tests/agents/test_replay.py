@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("rosbags", reason="needs the extra record: rosbags")
 
 from agents.main import run_agent  # noqa: E402
-from agents.recording.reader import Recording, read_recording  # noqa: E402
+from agents.recording.reader import Recording, Seen, read_recording  # noqa: E402
 from agents.replay import replay  # noqa: E402
 from agents.telling import Record  # noqa: E402
 from nvila_edge import cli  # noqa: E402
@@ -93,6 +93,13 @@ def test_without_decisions_or_a_server_there_is_nothing_to_compare(tmp_path: Pat
             replay(replace(recording, steps=()), server.address)
     with pytest.raises(LinkDown, match="no server answers"):
         replay(recording, "tcp://127.0.0.1:9", connect_s=0.1)
+
+
+def test_decisions_without_their_frames_are_nothing_to_compare(tmp_path: Path) -> None:
+    with start_pixel_server() as server:
+        recording = record(server.address, tmp_path / "run", images(tmp_path / "frames", 5))
+        with pytest.raises(ValueError, match="not the frames"):
+            replay(replace(recording, steps=tuple(step for step in recording.steps if not isinstance(step, Seen))), server.address)
 
 
 def test_the_page_shows_every_decision_and_needs_nothing_else(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvila_edge.navigation.actions import ACTIONS, SENTENCES, Forward, Primitive, Stop, Turn, primitives, sentence
+from nvila_edge.navigation.decision import Decision
 from nvila_edge.navigation.grammar import action_trie
 from nvila_edge.navigation.parser import PARSERS, parse_navid, parse_navila, parse_navila_bench, parse_strict
 from nvila_edge.navigation.profiles import profile
 from nvila_edge.navigation.window import window
+from nvila_edge.serving import wire
 
 characters = action_trie(lambda text: [ord(character) for character in text])
 
@@ -26,6 +28,13 @@ def test_sentences_are_the_published_ones():
 @pytest.mark.parametrize("name", ["strict", "navila", "navila-bench"])
 def test_every_parser_reads_all_ten_sentences(name):
     assert [PARSERS[name](text) for text in SENTENCES] == list(ACTIONS)
+
+
+def test_amounts_of_free_text_never_make_endless_lists():
+    endless = parse_navila("The next action is move forward 75000000000000000000 cm.")
+    assert endless == Forward(75000000000000000000) and len(primitives(endless)) == 40_000
+    assert len(primitives(Turn(-(10**30)))) == round(10**6 / 15)
+    assert wire.decision_fields(Decision(endless, "far", 0.5))["action"] == ["forward", 10**6]
 
 
 def test_primitives_of_merged_actions():

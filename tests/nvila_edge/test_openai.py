@@ -28,6 +28,7 @@ from nvila_edge.serving.episode import RemoteEpisode
 from nvila_edge.serving.http import Call
 from nvila_edge.serving.metrics import Metrics
 from nvila_edge.serving.openai import Speech, parse_chat
+from nvila_edge.serving.parts import Pictures
 from nvila_edge.serving.process import ServerProcess, start_server
 from nvila_edge.serving.routes import MAX_CHATS, ChatRoutes
 from nvila_edge.serving.server import Server
@@ -230,6 +231,19 @@ def test_pictures_are_bounded_in_number_before_they_are_decoded(parrot_server: S
     content = [image(np.zeros((8, 8, 3), np.uint8))] * 65
     status, answer = fetch(url(parrot_server), {"messages": [{"role": "user", "content": content}]})
     assert status == 400 and "at most 64" in answer
+
+
+def test_only_pictures_that_decode_within_bounds_are_opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n{} loop\n%%EOF\n"
+    with pytest.raises(ValueError, match="no picture that can be read"):
+        Pictures(8).image("data:image/jpeg;base64," + base64.b64encode(postscript).decode())
+    writer = cv2.VideoWriter(str(tmp_path / "v.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 5, (640, 480))
+    for _ in range(4):
+        writer.write(np.zeros((480, 640, 3), np.uint8))
+    writer.release()
+    monkeypatch.setattr("nvila_edge.serving.parts.MAX_PIXELS", 2_000_000)
+    with pytest.raises(ValueError, match="8 frames of the video would be 2 megapixels"):
+        Pictures(8).video("data:video/mp4;base64," + base64.b64encode((tmp_path / "v.mp4").read_bytes()).decode())
 
 
 def test_models_health_and_metrics_tell_of_what_happened(parrot_server: ServerProcess) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 
+import cv2
 import msgpack
 import numpy as np
 import pytest
 import zmq
 
 from nvila_edge.serving import wire
+from nvila_edge.serving.errors import WireError
+from nvila_edge.serving.jpeg import jpeg_size
 from nvila_edge.serving.server import Server
 from tests.nvila_edge.raw_client import Raw, engine, jpeg, raw, server
 
@@ -29,12 +32,27 @@ __all__ = ["engine", "raw", "server"]  # fixtures
         ([wire.pack("frame", 1, "s", frame_id=1), b"\xff\xd8" + bytes(wire.MAX_MESSAGE_BYTES)], "too_large"),
         ([wire.pack("frame", 1, "s")], "malformed"),
         ([wire.pack("shutdown", 1, "s")], "malformed"),
+        ([b"\x81\xa1v" + b"\x91" * 1015 + b"\x90"], "malformed"),  # as deep as msgpack reads it, and deeper than repr can say
     ],
 )
 def test_bad_messages_get_typed_errors(raw: Raw, parts: list[bytes], code: str) -> None:
     reply = raw.ask(*parts)
     assert (reply["type"], reply["code"]) == ("error", code)
     assert reply["message"] and reply["mend"]
+
+
+@pytest.mark.parametrize("inserted", [b"\xff\x01", b"\xff\x00", b"\xff\xd0"])
+def test_a_jpeg_whose_header_decoders_read_differently_is_refused(inserted: bytes) -> None:
+    with pytest.raises(WireError, match="no place in a header"):
+        jpeg_size(jpeg(1)[:2] + inserted + jpeg(1)[2:])
+
+
+def test_a_jpeg_of_hundreds_of_scans_is_refused_before_it_is_decoded() -> None:
+    picture = cv2.imencode(".jpg", np.full((64, 64, 3), 90, np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert jpeg_size(picture) == (64, 64)
+    at = picture.rindex(b"\xff\xda")
+    with pytest.raises(WireError, match="3.. scans; at most 64"):
+        jpeg_size(picture[:at] + 300 * picture[at:-2] + picture[-2:])
 
 
 def test_a_refused_frame_is_named(raw: Raw) -> None:

@@ -49,6 +49,23 @@ def test_a_command_that_is_not_renewed_ends(sent: Sent) -> None:
     base.close()
 
 
+def test_a_zero_that_could_not_be_published_is_published_again() -> None:
+    sent: list[tuple[float, float]] = []
+
+    def publish(linear_mps: float, angular_rps: float) -> None:
+        sent.append((linear_mps, angular_rps))
+        if len(sent) == 2:  # the watchdog's first zero
+            raise RuntimeError("cannot publish data")
+
+    base = TopicBase(publish, Settings(command_timeout_s=0.2))
+    base.command(0.2, 0.0)
+    expires_s = time.monotonic() + 3
+    while len(sent) < 3 and time.monotonic() < expires_s:
+        time.sleep(0.01)
+    assert sent == [(0.2, 0.0), (0.0, 0.0), (0.0, 0.0)]
+    base.close()
+
+
 def test_while_blocked_only_zeros_pass(sent: Sent) -> None:
     base = TopicBase(sent, Settings())
     base.command(0.2, 0.1)

@@ -15,7 +15,12 @@ from tests.nvila_edge.pixel_engine import start_pixel_server
 from tests.ros_bridge.support import ros_pair
 
 pytestmark = pytest.mark.ros
-PATIENT = {"odom_timeout_s": 1.0, "image_timeout_s": 3.0, "max_frame_age_s": 3.0}  # machines under load aren't wrong
+PATIENT = {
+    "odom_timeout_s": 1.0,
+    "image_timeout_s": 3.0,
+    "max_frame_age_s": 3.0,
+    "min_probability": 0.0,
+}  # machines under load aren't wrong
 
 
 def test_pictures_become_decisions_and_velocities_until_cancelled(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.ros_bridge.support import PACKAGE, ROOT, Process, ros_python
 from tests.sim.go2.test_walk import simulated
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(240)]
-PARAMETERS = {"odom_timeout_s": 1.0, "image_timeout_s": 3.0, "max_frame_age_s": 3.0, "autostart": True}
+PARAMETERS = {"odom_timeout_s": 1.0, "image_timeout_s": 3.0, "max_frame_age_s": 3.0, "min_probability": 0.0, "autostart": True}
 
 
 def _arguments(values: dict[str, object]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -65,11 +66,20 @@ class Stream:
         """The stream's work as one graph, launched by calling the result."""
         mode = self._cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._checked(self._cuda.cudaStreamBeginCapture(self.handle, mode))
-        work()
+        try:
+            work()
+        except BaseException:
+            self._cuda.cudaStreamEndCapture(self.handle)  # else the stream stays unusable
+            raise
         graph = self._checked(self._cuda.cudaStreamEndCapture(self.handle))
         ready = self._checked(self._cuda.cudaGraphInstantiate(graph, 0))
         self._checked(self._cuda.cudaGraphDestroy(graph))
-        return lambda: self._checked(self._cuda.cudaGraphLaunch(ready, self.handle))
+
+        def launch() -> None:
+            self._checked(self._cuda.cudaGraphLaunch(ready, self.handle))
+
+        weakref.finalize(launch, self._cuda.cudaGraphExecDestroy, ready)
+        return launch
 
     def _checked(self, answer: tuple[Any, ...]) -> Any:
         error, *values = answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -13,6 +14,7 @@ from agents.obstacles import Clearance, Corridor, from_scan
 from agents.protocols import HandsOff, Odometry, RobotError
 from nvila_edge_ros.settings import Settings
 
+_LOG = logging.getLogger(__name__)
 _JUMP_MPS = 5.0  # odometry that is faster than any robot of this kind did not move: it jumped
 _JUMP_M = 0.3
 
@@ -71,8 +73,8 @@ class TopicBase:
     def halt(self) -> None:
         """Zero velocity, now."""
         with self._lock:
-            self._moving = False
             self._publish(0.0, 0.0)
+            self._moving = False  # not before: a zero that could not be sent is sent again
 
     # --- the outside
 
@@ -130,6 +132,9 @@ class TopicBase:
 
     def _watch(self) -> None:
         while not self._closed.wait(0.05):
-            with self._lock:
-                if self._moving and time.monotonic() - self._sent_s > self._settings.command_timeout_s:
-                    self.halt()
+            try:
+                with self._lock:
+                    if self._moving and time.monotonic() - self._sent_s > self._settings.command_timeout_s:
+                        self.halt()
+            except Exception:  # of the middleware: this thread must outlive it, and try again
+                _LOG.exception("zero velocity could not be published")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 from agents.events import Captured, Decided, Ended, Event, Executed, RobotBack, RobotLost, ServerBack, ServerLost, Withheld
 from agents.executor import Executor, ExecutorConfig
-from agents.guard import GuardLimits
+from agents.guard import GuardLimits, Refused
 from agents.limits import VelocityLimits
 from agents.loop import Loop
 from agents.profiles import loop_config, remote_policy
@@ -36,6 +37,9 @@ CONNECT_S, DECISION_S, SERVER_S, ROBOT_S = (
 )  # how long a first connection, an answer, a lost server and odometry are waited for
 
 Tell = Callable[[dict[str, Any]], None]
+
+
+_SILENT = "the server went silent while the robot moved"
 
 
 class Busy(RuntimeError):
@@ -72,21 +76,27 @@ class _Leash:
 
 
 class _Held:
-    """The robot, whose base stands while the server is silent: a primitive that failed of that is one that didn't move, and the loop waits."""
+    """The robot, whose base stands while the server is silent: a primitive that ended of that met no obstacle; the loop waits for the server."""
 
     def __init__(self, robot: Executor, link: _Leash) -> None:
         self._robot, self._link = robot, link
 
     def execute(self, primitive: Primitive) -> Motion:
-        """Carry it out. Raises RobotError for what has other reasons."""
+        """Carry it out. Raises Refused when the server went silent meanwhile, RobotError for what has other reasons."""
         try:
-            return self._robot.execute(primitive)
+            motion = self._robot.execute(primitive)
         except HandsOff:
             raise
         except RobotError:
-            if self._link.alive or self._link.cancelled:
+            if not self._is_stranded():
                 raise
-            return Motion(0.0, 0.0, False)
+            raise Refused("server", _SILENT) from None
+        if motion.collided and self._is_stranded():
+            raise Refused("server", _SILENT)
+        return motion
+
+    def _is_stranded(self) -> bool:
+        return not self._link.alive and not self._link.cancelled
 
     def halt(self) -> None:
         """Zero velocity, now."""
@@ -111,10 +121,12 @@ class Follower:
         """Whether an instruction is being followed, or is just being left."""
         return self._thread is not None and self._thread.is_alive()
 
-    def begin(self, instruction: str) -> str:
-        """Follow it from now on; returns its id. Raises Busy or ValueError, and then nothing has changed."""
+    def begin(self, instruction: str, active: Callable[[], bool] = lambda: True) -> str:
+        """Follow it from now on, if the node is still active; returns its id. Raises Busy or ValueError, and then nothing has changed."""
         checked_instruction(instruction)
         with self._lock:
+            if not active():
+                raise Busy("the node is not active any more")
             if self.busy:
                 raise Busy("another instruction is being followed; call ~/cancel first")
             if reasons := [why for kind, why in self._base.blocks.items() if kind != "cancel"]:
@@ -168,7 +180,7 @@ class Follower:
         info = self.client.hello(DECISION_S)
         agent = self._agent or agent_profile(info.agent)
         check_prompt(agent, info.profile)
-        limits = GuardLimits(max_frame_age_s=self._settings.max_frame_age_s)
+        limits = GuardLimits(max_frame_age_s=self._settings.max_frame_age_s, min_probability=self._settings.min_probability)
         robot = _Held(
             Executor(self._base, self._driven(agent.steps.turn_deg), self._base.clearance if self._settings.use_scan else None), link
         )
@@ -194,11 +206,16 @@ class Follower:
         )  # fmt: skip
 
 
+def _number(value: float, digits: int) -> float | str:
+    """As JSON holds it: one that is not finite as "nan", "inf" or "-inf"."""
+    return round(value, digits) if math.isfinite(value) else str(value)
+
+
 def _told(event: Event) -> dict[str, Any] | None:
     """An event as progress; None for what is not worth a message."""
     match event:
         case Decided(n=n, decision=decision, latency_ms=latency_ms):
-            what = {"text": decision.text, "probability": round(decision.probability, 4), "latency_ms": round(latency_ms, 1)}
+            what = {"text": decision.text, "probability": _number(decision.probability, 4), "latency_ms": round(latency_ms, 1)}
             return {"state": "decided", "decision": n, "rejected": decision.rejected, **what}
         case Executed(n=n, primitive=primitive, motion=motion):
             what = {"moved_m": round(motion.moved_m, 3), "turned_deg": round(motion.turned_deg, 1), "collided": motion.collided}

@@ -19,8 +19,9 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage
 
 from agents.cameras.go2 import Go2Camera
-from agents.protocols import CameraError, RobotError
+from agents.protocols import RobotError
 from agents.robots.go2 import Go2
+from nvila_edge.ending import ending_signals
 
 DEAD_MAN_S = 0.5  # without a cmd_vel for so long: StopMove
 ODOMETRY_S, PICTURE_S = 0.02, 0.1
@@ -94,15 +95,15 @@ class Go2Node(Node):
         while not self._closed.wait(period_s):
             try:
                 do()
-            except (RobotError, CameraError) as error:  # silence is what the bridge stops on
+            except Exception as error:  # the thread that tells is the dead-man, too; silence is what the bridge stops on
                 self.get_logger().error(str(error), throttle_duration_sec=2.0)
 
 
 def main() -> None:
-    """Spin until SIGINT or SIGTERM, and leave the robot standing."""
+    """Spin until a signal ends it, and leave the robot standing."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     end = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending_signals():
         signal.signal(number, lambda *_: end.set())
     node = Go2Node()
     executor = MultiThreadedExecutor(num_threads=2)

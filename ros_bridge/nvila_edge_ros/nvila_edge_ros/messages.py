@@ -6,9 +6,9 @@ import math
 
 import cv2
 import numpy as np
+from builtin_interfaces.msg import Time as Stamp
 from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.clock import Clock
-from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 
 _MAX_PIXELS = 4096 * 4096
@@ -16,9 +16,10 @@ _CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
 _TO_RGB = {"bgr8": cv2.COLOR_BGR2RGB, "rgba8": cv2.COLOR_RGBA2RGB, "bgra8": cv2.COLOR_BGRA2RGB, "mono8": cv2.COLOR_GRAY2RGB}
 
 
-def age_s(stamp: Time, clock: Clock) -> float:
+def age_s(stamp: Stamp, clock: Clock) -> float:
     """How old a message is by its own stamp; 0 when it has none or its clock is ahead of ours. One from long ago is long ago: it must not pass as new."""
-    return 0.0 if stamp.nanoseconds == 0 else max(0.0, (clock.now().nanoseconds - stamp.nanoseconds) / 1e9)
+    stamp_ns = stamp.sec * 10**9 + stamp.nanosec  # not by rclpy's Time, which refuses negative seconds
+    return 0.0 if stamp_ns == 0 else max(0.0, (clock.now().nanoseconds - stamp_ns) / 1e9)
 
 
 def compressed_rgb(message: CompressedImage) -> np.ndarray:

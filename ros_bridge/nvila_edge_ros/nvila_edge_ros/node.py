@@ -17,11 +17,11 @@ from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
-from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image, LaserScan
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from nvila_edge.ending import ending_signals
 from nvila_edge_ros import messages
 from nvila_edge_ros.base import TopicBase
 from nvila_edge_ros.camera import TopicCamera
@@ -135,7 +135,7 @@ class Bridge(LifecycleNode):
 
         def image(message: Any) -> None:
             if self._camera is not None:
-                self._camera.saw(lambda: decode(message), messages.age_s(Time.from_msg(message.header.stamp), self.get_clock()))
+                self._camera.saw(lambda: decode(message), messages.age_s(message.header.stamp, self.get_clock()))
 
         def odometry(message: Odometry) -> None:
             if self._base is not None:
@@ -194,7 +194,7 @@ class Bridge(LifecycleNode):
         try:
             if self._follower is None or not self._active:
                 raise Busy("the node is not active: ros2 lifecycle set /nvila_edge activate")
-            return True, self._follower.begin(instruction)
+            return True, self._follower.begin(instruction, lambda: self._active)
         except (Busy, ValueError) as error:
             self._tell({"state": "refused", "instruction": instruction[:200], "message": str(error)})
             return False, str(error)
@@ -203,7 +203,7 @@ class Bridge(LifecycleNode):
 
     def _tell(self, progress: dict[str, Any]) -> None:
         if rclpy.ok():
-            self._progress.publish(String(data=json.dumps(progress)))
+            self._progress.publish(String(data=json.dumps(progress, allow_nan=False)))
         self.get_logger().info(" ".join(f"{key}={value}" for key, value in progress.items()))
 
     def _diagnose(self) -> None:
@@ -215,10 +215,10 @@ class Bridge(LifecycleNode):
 
 
 def main() -> None:
-    """Spin until SIGINT or SIGTERM, and leave with zero velocity."""
+    """Spin until a signal ends it, and leave with zero velocity."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # ours: rclpy's would close the context before zero velocity is sent
     end = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending_signals():
         signal.signal(number, lambda *_: end.set())
     node = Bridge()
     executor = MultiThreadedExecutor(num_threads=4)

@@ -14,6 +14,7 @@ _RANGES = {
     "odom_timeout_s": (0.1, 2.0),
     "image_timeout_s": (0.1, 10.0),
     "max_frame_age_s": (0.1, 10.0),
+    "min_probability": (0.0, 1.0),
     "scan_timeout_s": (0.1, 2.0),
     "stop_distance_m": (0.1, 5.0),
     "corridor_width_m": (0.1, 3.0),
@@ -39,6 +40,7 @@ class Settings:
     odom_timeout_s: float = 0.3
     image_timeout_s: float = 1.0
     max_frame_age_s: float = 1.0
+    min_probability: float = 0.167
     use_scan: bool = False
     scan_timeout_s: float = 0.5
     stop_distance_m: float = 0.45
