@@ -1,4 +1,5 @@
-"""Habitat behind the loop's camera and robot protocols: habitat_sim 0.2.4 to 0.3.x, without habitat-lab, whose measures are matched.
+"""Habitat behind the loop's camera and robot protocols, without habitat-lab, whose measures are matched. habitat_sim 0.3.3 was run, on Python 3.11;
+0.2.4 to 0.3.2 have the same interface.
 
 Movement is Habitat's own: its agent's actions, which pass through its navmesh filter; so are the collided flags and the geodesics.
 """
@@ -41,9 +42,9 @@ def load_habitat() -> Any:
         import habitat_sim  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise HabitatError(
-            f"habitat_sim cannot be imported ({error}). It is not on PyPI: install it as its own documentation says, with conda "
-            "(`conda install habitat-sim headless -c conda-forge -c aihabitat`, Python 3.9) or from source (BUILD_FROM_SOURCE.md in "
-            "facebookresearch/habitat-sim; Python 3.10 and later), and nvila-edge into the same environment; then `nvila-edge doctor habitat`"
+            f"habitat_sim cannot be imported ({error}). It is not on PyPI, and the stable packages of `conda install habitat-sim` are for "
+            "Python 3.9, too old for nvila-edge: build it from source with Python 3.10 or newer (BUILD_FROM_SOURCE.md in "
+            "facebookresearch/habitat-sim), install nvila-edge into the same environment, then ask `nvila-edge doctor habitat`"
         ) from error
     return habitat_sim
 

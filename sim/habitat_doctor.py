@@ -13,7 +13,7 @@ from sim.episodes import load_split
 from sim.habitat import load_habitat
 from sim.habitat_scenes import SCENES_FOLDER, find_scene, orientation_trap, stage_config
 
-OLDEST, NEWEST = (0, 2, 4), (0, 3)  # read and run: 0.3.3; its interface as we use it has been there since 0.2.4
+OLDEST, NEWEST = (0, 2, 4), (0, 3)  # run: 0.3.3 (Python 3.11); its interface as we use it has been there since 0.2.4
 PROBE_S = 300.0  # importing compiles numba functions, the first frame shaders: a minute on a machine that is busy
 # Without an EGL device Magnum ends the process, so a process of its own asks
 _PROBE = """
