@@ -18,7 +18,7 @@ from nvila_edge.model.nvila import NVILA
 from nvila_edge.model.tokens import ChatTokenizer
 from nvila_edge.navigation.actions import SENTENCES
 from nvila_edge.navigation.profiles import profile
-from nvila_edge.navigation.steady import turned_deg, undoes
+from nvila_edge.navigation.steady import undoes
 from nvila_edge.training.pointing import Pointing
 
 IGNORED = -100
@@ -101,7 +101,7 @@ class StreamLayout:
             return ids, targets, blocks, columns
         for block, (expert, executed) in enumerate(zip(episode.expert, episode.executed, strict=True)):
             said, wanted = self.answers[executed], self.answers[expert]
-            if expert == UNTAUGHT or _is_left_out(int(expert), episode.executed[:block].tolist()):
+            if expert == UNTAUGHT or (block and undoes(int(expert), int(episode.executed[block - 1]))):  # decoding does not allow it
                 self._append_block(ids, targets, blocks, columns, block, said, [])
                 continue
             # the amount is only taught where the same verb was said: after another verb it would be a different question
@@ -146,16 +146,6 @@ class StreamLayout:
             torch.tensor(pointers).reshape(-1, 5).long(),
             sum(len(episode.expert) for episode in episodes),
         )
-
-
-def _is_left_out(expert: int, past: Sequence[int]) -> bool:
-    """What is not taught: undoing a turn, which decoding does not allow, and every second "turn on". Where the way is not known three headings
-    of four say "turn on"; taught in full, that prior outweighs what the frames show, and the model turns on the spot.
-    """
-    if not past:
-        return False
-    angle_deg = turned_deg(past)
-    return undoes(expert, past[-1]) or (angle_deg > 0 and turned_deg([*past, expert]) > angle_deg and len(past) % 2 == 0)
 
 
 def _rounded(count: int) -> int:
