@@ -13,8 +13,8 @@ from agents.protocols import RobotError
 from agents.robots.remote import Remote
 from agents.robots.wire import State
 
-ANSWER_S = 3.0  # for a first state; orders are repeated until then
-CONFIRM_S = 1.0  # for one that shows what was ordered
+ANSWER_S = 2.5  # for a first state; orders are repeated until then
+CONFIRM_S = 2.0  # for one that shows what was ordered
 _REASON = "pressed by hand"
 
 

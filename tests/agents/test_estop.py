@@ -66,25 +66,29 @@ def test_pressed_it_stops_a_moving_robot_until_it_is_reset(served: ServerProcess
 
 
 def test_where_nobody_answers_it_says_so_within_six_seconds() -> None:
-    began_s = time.monotonic()
+    for order in (press, reset):
+        began_s = time.monotonic()
+        with pytest.raises(RobotError, match="no robot answers"):
+            order("tcp://127.0.0.1:9")
+        assert time.monotonic() - began_s < 4, "without the start of a Python, 0.3 s of work, which a busy machine draws out"
     done = shell("tcp://127.0.0.1:9")
-    assert time.monotonic() - began_s < 6
     assert done.returncode == 2 and done.stdout == ""
     assert "no robot answers at tcp://127.0.0.1:9" in done.stderr and "the robot may be moving" in done.stderr
     done = shell("tcp://192.0.2.1:5600", "--reset")
     assert done.returncode == 2 and "not on this computer" in done.stderr and "may be latched still" in done.stderr
 
 
-def test_a_robots_process_that_hangs_confirms_nothing_and_is_stopped_when_it_wakes(served: ServerProcess) -> None:
-    with Remote(served.address, patience_s=3.0) as robot:
-        os.kill(served.process.pid, signal.SIGSTOP)
-        try:
-            for order in (press, reset):
-                with pytest.raises(RobotError, match="no robot answers"):
-                    order(served.address, 0.3)
-        finally:
-            os.kill(served.process.pid, signal.SIGCONT)
-        wait_for(lambda: robot.state.estopped == "pressed by hand")
+def test_a_robots_process_that_hangs_confirms_nothing(served: ServerProcess) -> None:
+    os.kill(served.process.pid, signal.SIGSTOP)
+    try:
+        for order in (press, reset):
+            began_s = time.monotonic()
+            with pytest.raises(RobotError, match="no robot answers"):
+                order(served.address, 0.3)
+            assert time.monotonic() - began_s < 3
+    finally:
+        os.kill(served.process.pid, signal.SIGCONT)
+    assert press(served.address).estopped == "pressed by hand"
 
 
 def test_it_is_told_what_came_of_it_also_when_all_places_are_taken(served: ServerProcess) -> None:
