@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import NoReturn
 
@@ -70,6 +70,12 @@ class ExecutorConfig:
     turn_deg: int = TURN_STEP_DEG
     limits: VelocityLimits = VelocityLimits()
     corridor: Corridor = Corridor()
+
+    def within(self, limits: VelocityLimits) -> ExecutorConfig:
+        """The same, driven within `limits`, and no slower than their deadband lets through."""
+        full = min(self.linear_mps, limits.max_velocity[0]), min(self.angular_rps, limits.max_velocity[1], -limits.min_velocity[1])
+        creep = [min(most, max(own, least)) for most, own, least in zip(full, self.creep, limits.deadband_velocity)]
+        return replace(self, linear_mps=full[0], angular_rps=full[1], creep=(creep[0], creep[1]), limits=limits)
 
 
 _AHEAD, _TURN = 0, 1  # axes
@@ -212,7 +218,7 @@ class _Run:
             return speed, False
         if self._e._clearance is None:
             return speed, False
-        allowed = allowed_speed(self._e._clearance(), self._now(), full, decel, config.corridor)
+        allowed = allowed_speed(self._e._clearance(), self._now(), full, decel, config.corridor, config.limits.velocity_timeout)
         return (0.0, True) if allowed is None else (0.0 if allowed < config.creep[0] / 2 else min(speed, allowed), False)
 
     def _send(self, wanted: float) -> bool:

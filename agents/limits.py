@@ -1,14 +1,26 @@
 """Velocity and acceleration limits with the parameter names of nav2's velocity_smoother, and the smoother that keeps them.
 
-Pairs are (linear m/s, angular rad/s). Like nav2's: parameters out of range and velocities that are not finite are refused.
+Pairs are (linear m/s, angular rad/s). Like nav2's: parameters out of range and velocities that are not finite are refused. In a file, which has
+all or some of them:
+
+    max_velocity: [0.3, 0.0, 0.8]   # as nav2 writes it, x, y and theta, where y must be 0; or [0.3, 0.8]
+    max_accel: [0.5, 1.6]
+    max_decel: [-1.0, -1.6]
 """
 
 from __future__ import annotations
 
+import difflib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 Pair = tuple[float, float]
+_PAIRS = ("max_velocity", "min_velocity", "max_accel", "max_decel", "deadband_velocity")
+_LEAST_VELOCITY, _LEAST_ACCEL = (0.05, 0.1), 0.1  # slower robots look like such that do not obey (ExecutorConfig.obey_s)
 
 
 @dataclass(frozen=True)
@@ -29,17 +41,30 @@ class VelocityLimits:
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the parameter that is out of range."""
-        for name in ("max_velocity", "min_velocity", "max_accel", "max_decel", "deadband_velocity"):
+        for name in _PAIRS:
             sign = -1 if name.startswith("min") or name == "max_decel" else 1
             values = getattr(self, name)
             if len(values) != 2 or not all(math.isfinite(value) and sign * value >= 0 for value in values):
                 raise ValueError(f"{name} is {values}; it must be two finite numbers, {'at most' if sign < 0 else 'at least'} 0")
-        if 0 in self.max_accel or 0 in self.max_decel:
-            raise ValueError(f"max_accel {self.max_accel} and max_decel {self.max_decel} must not be 0: nothing would ever start or stop")
+        if min(*self.max_accel, -max(self.max_decel)) < _LEAST_ACCEL:
+            raise ValueError(
+                f"max_accel {self.max_accel} and max_decel {self.max_decel} must be at least {_LEAST_ACCEL:g} and at most -{_LEAST_ACCEL:g}"
+            )
+        slowest = self.max_velocity[0], min(self.max_velocity[1], -self.min_velocity[1])
+        for axis, (name, least) in enumerate(zip(("ahead", "to both sides"), _LEAST_VELOCITY)):
+            if slowest[axis] < max(least, self.deadband_velocity[axis]):
+                raise ValueError(
+                    f"max_velocity {self.max_velocity} and min_velocity {self.min_velocity} must allow {least:g} {name}, and no less than "
+                    f"deadband_velocity {self.deadband_velocity}: nothing would ever move"
+                )
         if not 0.05 <= self.velocity_timeout <= 2:
             raise ValueError(f"velocity_timeout is {self.velocity_timeout}; it must be from 0.05 to 2 seconds")
         if not 5 <= self.smoothing_frequency <= 200:
             raise ValueError(f"smoothing_frequency is {self.smoothing_frequency}; it must be from 5 to 200 Hz")
+        if self.velocity_timeout * self.smoothing_frequency < 2:
+            raise ValueError(
+                f"velocity_timeout is {self.velocity_timeout} s, less than two commands at a smoothing_frequency of {self.smoothing_frequency:g} Hz"
+            )
 
     def clamped(self, linear_mps: float, angular_rps: float) -> Pair:
         """The velocity within max_velocity and min_velocity, zero below the deadband. Raises ValueError when it is not finite."""
@@ -76,3 +101,45 @@ class Smoother:
     def reset(self) -> None:
         """The robot was halted: it starts from zero again."""
         self.velocity = (0.0, 0.0)
+
+
+def read_limits(path: Path) -> VelocityLimits:
+    """The limits of a YAML file; what it leaves out is VelocityLimits' default, but it turns right no faster than left.
+
+    Raises ValueError naming the file, the key and what is wrong with it, OSError when it cannot be read.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no YAML: {error}") from error
+    if not isinstance(content, dict) or not content:
+        raise ValueError(f"{path}: a map is needed, with keys out of {', '.join(_known())}; agents/limits.py shows one")
+    try:
+        values = {name: _value(name, given) for name, given in content.items()}
+        if "max_velocity" in values:
+            values.setdefault("min_velocity", (0.0, -values["max_velocity"][1]))
+        return VelocityLimits(**values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _known() -> list[str]:
+    return [field.name for field in fields(VelocityLimits)]
+
+
+def _value(name: Any, given: Any) -> Any:
+    """A parameter of VelocityLimits. Raises ValueError for one that there is none of, or that is no such numbers."""
+    if name not in _known():
+        close = difflib.get_close_matches(str(name), _known(), n=1)
+        raise ValueError(f"unknown key {name!r}; " + (f"did you mean {close[0]!r}?" if close else f"known: {', '.join(_known())}"))
+    numbers = given if isinstance(given, list) else [given]
+    right = all(type(number) in (int, float) for number in numbers)  # True is none
+    if name not in _PAIRS:
+        if not right or isinstance(given, list):
+            raise ValueError(f"{name} is {given!r:.80}; it must be a number")
+        return float(given)
+    if right and len(numbers) == 3 and numbers[1] == 0:
+        numbers = [numbers[0], numbers[2]]
+    if not right or len(numbers) != 2:
+        raise ValueError(f"{name} is {given!r:.80}; it must be [linear, angular], or [x, y, theta] with a y of 0: nothing drives sideways")
+    return float(numbers[0]), float(numbers[1])

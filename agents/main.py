@@ -14,6 +14,7 @@ from agents.events import Ended, Event
 from agents.executor import Executor
 from agents.guard import ON_ROBOT, GuardLimits
 from agents.instructions import Lines
+from agents.limits import VelocityLimits
 from agents.loop import Loop, LoopConfig
 from agents.overlap import Overlapped
 from agents.profiles import ForcedStop, loop_config, remote_policy
@@ -56,14 +57,14 @@ def open_loop(
     keys: Path | None = None,
     overlap: bool = False,
     zones: tuple[Zone, ...] = (),
+    limits: VelocityLimits | None = None,
     on_warning: Callable[[str], None] = _unheard,
 ) -> Iterator[Ready]:
     """A loop that is ready to follow instructions; at the end the robot is halted and the connections are closed.
 
     server: its address. camera: as `open_camera` takes it. robot: as `open_robot` takes it. profile: the agent's name, None for the one that the model
     is meant for. config: instead of the agent's own bounds. keys: folder of the client's keys. overlap: think while moving. zones: where the robot
-    may go. on_warning: told of bad
-    pictures, and of a camera mounted otherwise than the model wants.
+    may go. limits: of its velocities, instead of its own. on_warning: told of bad pictures, and of a camera mounted otherwise than the model wants.
     Raises ValueError for anything that is not allowed, LinkDown when no server answers within `connect_s`, RobotError for a robot out of reach.
     """
     checked_robot(robot)
@@ -85,7 +86,7 @@ def open_loop(
         if robot != "dry-run" and getattr(source, "has_depth", False):
             source = ranging = stack.enter_context(closing(Ranging(source, agent.camera)))
         way = None if ranging is None else ranging.clearance
-        body = stack.enter_context(open_robot(robot, agent.steps.turn_deg, clearance=way, zones=zones, recorder=relay))
+        body = stack.enter_context(open_robot(robot, agent.steps.turn_deg, clearance=way, zones=zones, recorder=relay, limits=limits))
         pose = body.odometry if isinstance(body, Executor) else None
         parts = (policy, Watched(source, agent.camera, on_warning), body, client, bounds, forced)
         yield Ready((Overlapped if overlap else Loop)(*parts, pose=pose), agent, relay)
@@ -104,6 +105,7 @@ def run_agent(
     keys: Path | None = None,
     overlap: bool = False,
     zones: tuple[Zone, ...] = (),
+    limits: VelocityLimits | None = None,
     record: Record | None = None,
     on_warning: Callable[[str], None] = _unheard,
 ) -> Ended:
@@ -122,6 +124,7 @@ def run_agent(
         "keys": keys,
         "overlap": overlap,
         "zones": zones,
+        "limits": limits,
     }
     with ending_on_signals(), open_loop(server, camera, **options, on_warning=on_warning) as ready, halting_on_signals(ready.loop.cancel):
         with told(Telling(on_event, on_warning), record, instruction, ready.agent, server, ready.relay) as tell:
@@ -140,6 +143,7 @@ def run_lines(
     keys: Path | None = None,
     overlap: bool = False,
     zones: tuple[Zone, ...] = (),
+    limits: VelocityLimits | None = None,
     record: Record | None = None,
     on_warning: Callable[[str], None] = _unheard,
 ) -> Ended | None:
@@ -148,7 +152,15 @@ def run_lines(
     Each is recorded in a folder of its own. Returns how the last one ended, None when there was none.
     A line that cannot be followed, and so is no ValueError here, ends with "error".
     """
-    options = {"robot": robot, "profile": profile, "connect_s": connect_s, "keys": keys, "overlap": overlap, "zones": zones}
+    options = {
+        "robot": robot,
+        "profile": profile,
+        "connect_s": connect_s,
+        "keys": keys,
+        "overlap": overlap,
+        "zones": zones,
+        "limits": limits,
+    }
     _check_record(record)
     ended, count = None, 0
     with ending_on_signals(), open_loop(server, camera, **options, on_warning=on_warning) as ready, halting_on_signals(ready.loop.cancel):

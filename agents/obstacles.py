@@ -108,17 +108,20 @@ def nearest(one: Clearance, other: Clearance) -> Clearance:
     return Clearance(min(one.distance_m, other.distance_m), stamp_s)
 
 
-def allowed_speed(clearance: Clearance, now_s: float, full_mps: float, decel_mps2: float, corridor: Corridor) -> float | None:
+def allowed_speed(
+    clearance: Clearance, now_s: float, full_mps: float, decel_mps2: float, corridor: Corridor, timeout_s: float = 0.0
+) -> float | None:
     """The greatest v with distance >= v*(sensor age + watchdog) + v^2/2a + margin; less in the slow-down zone; None when nothing is known.
 
-    decel_mps2: positive. full_mps: the speed without obstacles.
+    decel_mps2: positive. full_mps: the speed without obstacles. timeout_s: the watchdog's, which counts when it is longer
+    than WATCHDOG_S.
     """
     age_s, distance_m = now_s - clearance.stamp_s, clearance.distance_m
     if distance_m is None or math.isnan(distance_m) or not -0.05 <= age_s <= corridor.max_age_s:
         return None
     if distance_m == math.inf:
         return full_mps
-    left_m, delay_s = distance_m - corridor.margin_m, max(age_s, 0.0) + WATCHDOG_S
+    left_m, delay_s = distance_m - corridor.margin_m, max(age_s, 0.0) + max(WATCHDOG_S, timeout_s)
     if left_m <= 0:
         return 0.0
     speed = decel_mps2 * (math.sqrt(delay_s**2 + 2 * left_m / decel_mps2) - delay_s)

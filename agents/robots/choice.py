@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from agents.executor import Executor, ExecutorConfig
+from agents.limits import VelocityLimits
 from agents.obstacles import Clearance, nearest
 from agents.protocols import Robot, VelocityRobot
 from agents.recording.robot import Listener, Recorded
@@ -54,6 +55,12 @@ def velocity_robot(name: str) -> VelocityRobot:
     return driver.make(*groups)
 
 
+def driven(name: str) -> ExecutorConfig:
+    """How the velocity robot of that name is driven, its limits included; for a name that means none, as any robot."""
+    found = _driver(name)
+    return found[0].driven if found else ExecutorConfig()
+
+
 def _driver(name: str) -> tuple[Driver, tuple[str | None, ...]] | None:
     matches = ((driver, re.fullmatch(driver.pattern, name)) for driver in VELOCITY_ROBOTS)
     return next(((driver, match.groups()) for driver, match in matches if match), None)
@@ -76,11 +83,12 @@ def open_robot(
     clearance: Callable[[], Clearance] | None = None,
     zones: tuple[Zone, ...] = (),
     recorder: Listener | None = None,
+    limits: VelocityLimits | None = None,
 ) -> Iterator[Robot]:
     """ "dry-run", a velocity robot by name (in this process), or the address of a robot's process (tcp://127.0.0.1:PORT). Halted at the end.
 
     config: instead of what suits that robot. zones: where it may go, also without a `clearance`.
-    recorder: of its velocities and odometry.
+    recorder: of its velocities and odometry. limits: instead of the robot's own; a robot's process has, besides, those that it was started with.
     Raises ValueError naming what is allowed, RobotError when the robot cannot be reached.
     """
     checked_robot(name)
@@ -88,11 +96,15 @@ def open_robot(
         if name == "dry-run":
             robot: Robot = DryRun(turn_deg=turn_deg)
         else:
-            moved = stack.enter_context(Remote(name) if name.startswith("tcp:") else Watchdog(velocity_robot(name)))
-            found = _driver(moved.state.robot if isinstance(moved, Remote) else name)
-            driven = config or (found[0].driven if found else ExecutorConfig())
+            if name.startswith("tcp:"):
+                moved = stack.enter_context(Remote(name))
+                drive = config or driven(moved.state.robot)
+            else:
+                drive = config or driven(name)
+                moved = stack.enter_context(Watchdog(velocity_robot(name), limits or drive.limits))
+            drive = replace(drive.within(limits or drive.limits), turn_deg=turn_deg)
             heard = moved if recorder is None else Recorded(moved, recorder)
-            robot = Executor(heard, replace(driven, turn_deg=turn_deg), _way(heard, clearance, zones))
+            robot = Executor(heard, drive, _way(heard, clearance, zones))
         stack.callback(robot.halt)
         yield robot
 

@@ -26,9 +26,10 @@ class Remote:
     Nothing is queued for later: while the other process is away, command() raises. Use it as a context manager.
     """
 
-    def __init__(self, address: str, timeout_s: float = 5.0, patience_s: float = WAIT_S) -> None:
+    def __init__(self, address: str, timeout_s: float = 5.0, patience_s: float = WAIT_S, press: str = "") -> None:
         """Connects and waits `timeout_s` for the robot's first state, later at most `patience_s` for a fresh one.
 
+        press: latch the e-stop for this reason as the first thing that is said, before anything is known of the robot.
         Raises ValueError for an address beyond loopback, RobotError when nobody answers.
         """
         self.address = checked_server(address)
@@ -42,7 +43,7 @@ class Remote:
         self._dealer.connect(address)
         self._session, self._seq, self._lock = uuid.uuid4().hex, itertools.count(), threading.RLock()
         self._state: State | None = None
-        self._looked_s, self._patience_s = float("-inf"), patience_s
+        self._looked_s, self._patience_s, self._press = float("-inf"), patience_s, press
         try:
             self._fresh(timeout_s)
         except RobotError:
@@ -134,7 +135,10 @@ class Remote:
                     raise RobotError(
                         f"no robot answers at {self.address}{age}; start one: python -m agents.robots.serve --bind {self.address}"
                     )
-                self._send("look")
+                if self._press and self._state is None:
+                    self.estop(self._press)
+                else:
+                    self._send("look")
                 self._dealer.poll(20)
                 self._read()
             if time.monotonic() - self._looked_s > LOOK_EVERY_S:

@@ -12,9 +12,11 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
+from agents.limits import read_limits
 from agents.protocols import RobotError
-from agents.robots.choice import known_robots, velocity_robot
+from agents.robots.choice import driven, known_robots, velocity_robot
 from agents.robots.server import RobotServer
 from nvila_edge.ending import ending_signals
 
@@ -24,13 +26,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m agents.robots.serve", description="Serve a robot on a loopback address.")
     parser.add_argument("--robot", default="kinematic", help=known_robots())
     parser.add_argument("--bind", default="tcp://127.0.0.1:5600")
+    parser.add_argument(
+        "--limits",
+        type=Path,
+        help="YAML file of velocity limits that no command passes; agents/limits.py shows one. Left out: the robot's own",
+    )
     parser.add_argument("--ends-with-stdin", action="store_true", help="end when stdin closes, that is, with the parent process")
     arguments = parser.parse_args()
     out, sys.stdout = sys.stdout, sys.stderr  # Unitree's SDK prints
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
-        server = RobotServer(velocity_robot(arguments.robot), arguments.bind, arguments.robot)
-    except (ValueError, RobotError) as error:
+        limits = driven(arguments.robot).limits if arguments.limits is None else read_limits(arguments.limits)
+        server = RobotServer(velocity_robot(arguments.robot), arguments.bind, arguments.robot, limits)
+    except (ValueError, OSError, RobotError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     try:

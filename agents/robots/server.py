@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import zmq
 
+from agents.limits import VelocityLimits
 from agents.protocols import RobotError, VelocityRobot
 from agents.robots.wire import MAX_BYTES, Order, State, pack_state, parse_order
 from agents.watchdog import Watchdog
@@ -31,8 +32,11 @@ class _Client:
 class RobotServer:
     """Serves one robot on loopback. Whoever dies, the watchdog in here stops the robot; when this process dies, the robot's own dead-man does."""
 
-    def __init__(self, robot: VelocityRobot, bind: str, name: str = "") -> None:
-        """name: what kind of robot it is, for those who drive it. Raises ValueError for an address beyond loopback, RobotError when it is taken."""
+    def __init__(self, robot: VelocityRobot, bind: str, name: str = "", limits: VelocityLimits | None = None) -> None:
+        """name: what kind of robot it is, for those who drive it. limits: that no command passes.
+
+        Raises ValueError for an address beyond loopback, RobotError when it is taken.
+        """
         checked_bind(bind)
         self._context = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
@@ -51,7 +55,7 @@ class RobotServer:
             self._context.term()
             raise RobotError(f"cannot listen at {bind!r}: {error.strerror}; choose another port") from error
         self.address: str = self._router.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
-        self.watchdog, self._name = Watchdog(robot), name
+        self.watchdog, self._name = Watchdog(robot, limits), name
         self._clients: dict[bytes, _Client] = {}
         self._driver, self._drove_s, self._fault = "", float("-inf"), ""
         self._closing = False
@@ -98,7 +102,7 @@ class RobotServer:
             self.watchdog.estop(order.reason)
         client = self._clients.get(identity)
         if client is None:
-            if len(self._clients) >= MAX_CLIENTS:
+            if len(self._clients) >= MAX_CLIENTS + (order.kind == "estop"):  # who presses is told, too, that it is latched
                 raise ValueError(f"all {MAX_CLIENTS} places are taken")
             client = self._clients[identity] = _Client(order.session, now_s)
         client.heard_s, newer, client.seq = now_s, order.seq > client.seq, max(client.seq, order.seq)

@@ -39,6 +39,9 @@ class Agent:
     zones: Path | None = None
     """YAML file of polygons, in the frame of the robot's odometry, that it must stay in (keep_in) or out of (stop); agents/zones.py shows one."""
 
+    limits: Path | None = None
+    """YAML file of velocity and acceleration limits with nav2's names; agents/limits.py shows one. A robot's process (tcp://..) has its own besides."""
+
     record: Path | None = None
     """New folder for a recording (MCAP with ROS 2 schemas: Foxglove, `ros2 bag play`, `nvila-edge replay`)."""
     record_last: float | None = None
@@ -48,6 +51,7 @@ class Agent:
         import sys
 
         from agents.instructions import STDIN, instruction_text
+        from agents.limits import read_limits
         from agents.main import run_agent, run_lines
         from agents.telling import Record
         from agents.view import LiveView
@@ -70,6 +74,7 @@ class Agent:
         options: dict[str, Any] = {
             "robot": robot, "profile": self.profile, "on_event": tell, "keys": self.keys, "overlap": self.overlap, "record": record,
             "on_warning": _beware, "zones": () if self.zones is None else read_zones(self.zones),
+            "limits": None if self.limits is None else read_limits(self.limits),
         }  # fmt: skip
         try:
             if text == STDIN:

@@ -32,10 +32,15 @@ def test_a_velocity_that_is_not_finite_is_refused(pair: tuple[float, float]) -> 
     [
         ({"max_velocity": (-1, 1)}, "max_velocity"),
         ({"min_velocity": (0, 1)}, "min_velocity .* at most 0"),
-        ({"max_accel": (0.0, 1.0)}, "ever start"),
+        ({"max_velocity": (0.0, 1.0)}, "must allow 0.05 ahead"),
+        ({"min_velocity": (0, 0)}, "must allow 0.1 to both sides"),
+        ({"deadband_velocity": (0.6, 0)}, "deadband_velocity .* ever move"),
+        ({"max_accel": (0.0, 1.0)}, "max_accel .* at least 0.1"),
+        ({"max_decel": (-1.0, -0.05)}, "max_decel .* at most -0.1"),
         ({"max_decel": (NAN, -1)}, "max_decel"),
         ({"velocity_timeout": 5.0}, "from 0.05 to 2"),
         ({"smoothing_frequency": NAN}, "smoothing_frequency"),
+        ({"velocity_timeout": 0.1, "smoothing_frequency": 10.0}, "less than two commands"),
     ],
 )
 def test_parameters_out_of_range_are_refused_by_name(change: dict, words: str) -> None:
@@ -121,6 +126,6 @@ def test_the_speed_leaves_room_to_stop(distance_m: float | None, age_s: float, a
 
 def test_at_the_allowed_speed_the_stopping_distance_just_fits() -> None:
     corridor = Corridor(slowdown_m=0.0)
-    for distance_m in (0.2, 0.4, 0.7):
-        v = allowed_speed(Clearance(distance_m, 99.8), 100.0, 9.0, 1.0, corridor)
-        assert v is not None and v * (0.2 + 0.3) + v**2 / 2 + 0.1 == pytest.approx(distance_m)
+    for distance_m, timeout_s, counts_s in ((0.2, 0.3, 0.3), (0.4, 0.1, 0.3), (0.7, 1.0, 1.0)):
+        v = allowed_speed(Clearance(distance_m, 99.8), 100.0, 9.0, 1.0, corridor, timeout_s)
+        assert v is not None and v * (0.2 + counts_s) + v**2 / 2 + 0.1 == pytest.approx(distance_m)

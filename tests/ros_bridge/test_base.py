@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 from nvila_edge_ros.base import TopicBase
 from nvila_edge_ros.camera import TopicCamera
+from nvila_edge_ros.follower import Follower
 from nvila_edge_ros.settings import Settings
 
+from agents.executor import Executor
 from agents.protocols import CameraError, RobotError
+from agents.robots.kinematic import Kinematic
+from nvila_edge.navigation.actions import Primitive
+from tests.agents.made_time import MadeTime
 
 
 class Sent(list[tuple[float, float, float]]):
@@ -157,8 +162,32 @@ def test_a_picture_is_shown_once_with_its_age() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"max_linear_mps": math.nan}, {"command_timeout_s": 5.0}, {"image_type": "h264"}, {"stop_distance_m": -1.0}]
+    "change",
+    [
+        {"max_linear_mps": math.nan},
+        {"max_linear_accel_mps2": 0.0},
+        {"max_angular_decel_rps2": -3.2},
+        {"command_timeout_s": 5.0},
+        {"image_type": "h264"},
+        {"stop_distance_m": -1.0},
+    ],
 )
 def test_settings_out_of_range_are_named(change: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(change))):
         Settings(**change)
+
+
+def test_primitives_are_driven_within_the_nodes_speeds_and_accelerations(sent: Sent) -> None:
+    settings = Settings(max_linear_mps=0.3, max_linear_accel_mps2=0.2, max_linear_decel_mps2=0.5, command_timeout_s=0.5)
+    base, clock = TopicBase(sent, settings), MadeTime()
+    follower = Follower(settings, TopicCamera(1.0), base, lambda told: None)
+    config = follower._driven(30)
+    follower.close()
+    base.close()
+    told: list[float] = [0.0]
+    robot = Kinematic(clock=clock)
+    command = robot.command
+    robot.command = lambda linear, angular: (told.append(linear), command(linear, angular))[1]  # type: ignore[method-assign]
+    assert Executor(robot, config, clock=clock).execute(Primitive.FORWARD).moved_m == pytest.approx(0.25, abs=0.05)
+    assert 0.1 < max(told) <= 0.3 and max(np.diff(told)) <= 0.2 / 20 + 1e-9
+    assert config.limits.velocity_timeout == 0.5 and config.limits.max_decel == (-0.5, -3.2) and config.turn_deg == 30

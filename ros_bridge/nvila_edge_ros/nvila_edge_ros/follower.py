@@ -196,14 +196,17 @@ class Follower:
         return self._base.odometry()
 
     def _driven(self, turn_deg: int) -> ExecutorConfig:
-        """As a Go2 is driven, within the node's limits."""
-        linear_mps, angular_rps = self._settings.max_linear_mps, self._settings.max_angular_rps
-        return replace(
-            DRIVEN, odom_timeout_s=self._settings.odom_timeout_s, linear_mps=linear_mps,
-            angular_rps=angular_rps, turn_deg=turn_deg, corridor=self._base.corridor,
-            creep=(min(DRIVEN.creep[0], linear_mps), min(DRIVEN.creep[1], angular_rps)),
-            limits=VelocityLimits(max_velocity=(linear_mps, angular_rps), min_velocity=(0.0, -angular_rps)),
-        )  # fmt: skip
+        """As a Go2 is driven, at the node's own speeds and within its limits."""
+        its = self._settings
+        limits = VelocityLimits(
+            max_velocity=(its.max_linear_mps, its.max_angular_rps),
+            min_velocity=(0.0, -its.max_angular_rps),
+            max_accel=(its.max_linear_accel_mps2, its.max_angular_accel_rps2),
+            max_decel=(-its.max_linear_decel_mps2, -its.max_angular_decel_rps2),
+            velocity_timeout=its.command_timeout_s,
+        )
+        own = {"odom_timeout_s": its.odom_timeout_s, "linear_mps": its.max_linear_mps, "angular_rps": its.max_angular_rps}
+        return replace(DRIVEN, **own, turn_deg=turn_deg, corridor=self._base.corridor).within(limits)
 
 
 def _number(value: float, digits: int) -> float | str:

@@ -10,6 +10,10 @@ from typing import Any
 _RANGES = {
     "max_linear_mps": (0.05, 2.0),
     "max_angular_rps": (0.1, 3.0),
+    "max_linear_accel_mps2": (0.1, 5.0),
+    "max_angular_accel_rps2": (0.1, 10.0),
+    "max_linear_decel_mps2": (0.1, 5.0),
+    "max_angular_decel_rps2": (0.1, 10.0),
     "command_timeout_s": (0.1, 0.5),
     "odom_timeout_s": (0.1, 2.0),
     "image_timeout_s": (0.1, 10.0),
@@ -36,6 +40,10 @@ class Settings:
     base_frame_id: str = "base_link"
     max_linear_mps: float = 0.4
     max_angular_rps: float = 0.6
+    max_linear_accel_mps2: float = 1.0
+    max_angular_accel_rps2: float = 3.2
+    max_linear_decel_mps2: float = 1.5
+    max_angular_decel_rps2: float = 3.2
     command_timeout_s: float = 0.3
     odom_timeout_s: float = 0.3
     image_timeout_s: float = 1.0
