@@ -9,7 +9,7 @@ import numpy as np
 from nvila_edge.training.recipe import DaggerStage
 from nvila_edge.training.stream import Episode
 
-RECENT_ROUNDS = 3
+RECENT_ROUNDS = 6
 _ERRANDS_PER_ROUTE = 2  # an errand has fewer than half of a route's decisions
 
 

@@ -1,5 +1,8 @@
 """Makes a navigation model: frames, vision pre-training, grounding of words, then cloning and DAgger rounds. Resumes where it was cut off.
 
+A round of DAgger is played in houses that no round had before, with the model of two rounds ago, while the round before it is trained on: what was played
+in a few hundred houses again and again was learned by heart.
+
 The working folder holds recipe.json (what it is bound to), data/ (frames and episodes by house), tokenizer/, vision.pt (the tower's
 pre-training so far), question_features.npy (the finished tower's output), grounding.pt, rounds/ (recorded roll-outs), dagger.pt (model, optimizer and round
 so far), state/ (the model that the workers roll out), checkpoint/ (the result, published layout) and log.jsonl.
@@ -11,7 +14,9 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -150,8 +155,13 @@ class DaggerRun:
             started_s = time.monotonic()
             summary = self.roll(number)
             rolled_s = time.monotonic() - started_s
-            loss = self.train_round(learner, number, data)
-            learner.save(number + 1)
+            with ThreadPoolExecutor(1) as background:
+                ahead = background.submit(self.roll, number + 1) if 0 < number < stage.rounds else None
+                with _leaving_one_processor() if ahead else nullcontext():
+                    loss = self.train_round(learner, number, data)
+                learner.save(number + 1)
+                if ahead is not None:
+                    ahead.result()
             model.save_pretrained(self.out / "state")
             entry = {"round": number, "loss": loss, "roll_s": rolled_s, "train_s": time.monotonic() - started_s - rolled_s, **summary}
             if number % stage.validate_every == 0 or number == stage.rounds:
@@ -193,19 +203,32 @@ class DaggerRun:
             return json.loads(done.read_bytes())
         for leftover in (self.out / "rounds").glob(f"{number:03d}-*"):
             shutil.rmtree(leftover)
-        rng = np.random.default_rng([recipe.seed, number, 1])
-        houses = sorted(rng.choice(self.train_names, min(stage.houses_per_round, len(self.train_names)), replace=False).tolist())
+        houses, counts = self.train_names, {ROUTES: stage.cloning_episodes_per_house, ERRANDS: recipe.errands_per_house}
+        if number:
+            houses, counts = self._fresh(number)
         settings = self._settings(stage.expert_share if number else 1.0, stage.temperature)
         summary: dict[str, float] = {}
-        for kind, there in ((ROUTES, recipe.episodes_per_house), (ERRANDS, recipe.errands_per_house)):
-            first, count = int(rng.integers(0, max(1, there - stage.episodes_per_house + 1))), stage.episodes_per_house
-            if number == 0:
-                houses, first, count = self.train_names, 0, stage.cloning_episodes_per_house if kind == ROUTES else there
+        for kind, count in counts.items():
             folder = str(self.out / "rounds" / f"{number:03d}-{kind}")
-            results = self.pool.roll(self._task(kind, houses, first, first + count, folder, settings, recipe.seed + number))
+            results = self.pool.roll(self._task(kind, houses, 0, count, folder, settings, recipe.seed + number))
             summary |= {f"{kind}_{name}": value for name, value in _told(results).items()}
         write_atomic(done, json.dumps(summary).encode())
         return summary
+
+    def _fresh(self, number: int) -> tuple[list[str], dict[str, int]]:
+        """Houses of a round of DAgger, which have nothing but episodes, and how many of each kind."""
+        recipe, stage = self.recipe, self.recipe.dagger
+        first = recipe.houses + (number - 1) * stage.houses_per_round
+        houses = [f"train_{house:04d}" for house in range(first, first + stage.houses_per_round)]
+        counts = {ROUTES: stage.episodes_per_house, ERRANDS: stage.errands_per_house}
+        size, folder = recipe.model, str(self.out / "data")
+        tasks = [
+            PrepareTask(house, folder, 0, counts[ROUTES], counts[ERRANDS], size.image, size.image // size.patch, recipe.seed)
+            for house in houses
+        ]
+        for _ in self.pool.prepare(tasks):
+            pass
+        return houses, counts
 
     def validate(self) -> dict[str, float]:
         """Greedy closed loop in held-out houses of the training family (model selection never looks at val_unseen)."""
@@ -240,6 +263,17 @@ class DaggerRun:
     def _question_batch(self, data: GroundingData, rng: np.random.Generator) -> list[Episode]:
         rows = rng.integers(0, len(data.features), int(self.recipe.dagger.question_share * 4 * self.recipe.dagger.batch_size))
         return [data.question(int(row), rng) for row in rows]
+
+
+@contextmanager
+def _leaving_one_processor() -> Iterator[None]:
+    """To roll-outs that run meanwhile; their processes give way to this one (sim/training_pool.py)."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before - 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def shards(rounds: Path, number: int, kind: str) -> list[Path]:

@@ -6,6 +6,7 @@ Each worker keeps its houses in memory, so a house always goes to the same worke
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from sim.workers import Worker, answers
 EPISODE_S = 300.0  # 500 steps behind a slow server
 HOUSE_S = 900.0  # a house takes seconds to prepare or to roll out; a worker that needs this long for one hangs
 ROUTES, ERRANDS = "episodes", "errands"  # kinds of episodes, and their folders
+_NICE = 10  # training goes first where both run at a time
 _AHEAD = 16  # tasks that a worker is sent before it has answered: they fit into the pipe
 
 
@@ -116,6 +118,7 @@ class TrainingPool:
 def main() -> int:
     """The worker process: one line per task, one answer per line."""
     answer = answers()
+    os.nice(_NICE)
     for line in sys.stdin:
         for kind, task in json.loads(line).items():
             match kind:

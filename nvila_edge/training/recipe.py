@@ -58,7 +58,7 @@ class DaggerStage:
 
     Cloning begins with `errand_steps` batches of errands (short episodes in which nearly every decision depends on the words); later batches are
     errands with a chance of errand_share. question_share: share of each batch's sequences that are grounding questions; recent_share: share
-    drawn from the last three rounds.
+    drawn from the last rounds.
     """
 
     cloning_episodes_per_house: int = 8
@@ -68,6 +68,7 @@ class DaggerStage:
     rounds: int = 30
     houses_per_round: int = 40
     episodes_per_house: int = 9
+    errands_per_house: int = 9
     steps_per_round: int = 160
     batch_size: int = 16
     learning_rate: float = 1e-3
