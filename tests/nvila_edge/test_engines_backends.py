@@ -147,7 +147,7 @@ class OneDevice(TorchDispatchMode):
 def test_everything_a_pass_needs_goes_to_the_device_of_the_model(checkpoint: Path, monkeypatch: pytest.MonkeyPatch):
     """On torch's meta device, which computes nothing."""
     spec, _, table, backend = torch_backend.open_checkpoint(checkpoint, 1)
-    backend._llm.to("meta")
+    backend._llm.to("meta")  # pyright: ignore[reportArgumentType]  transformers wraps `to`
     backend._encoder._tower.to("meta")
     backend._encoder._projector.to("meta")
     backend = torch_backend.TorchBackend(spec, backend._encoder._tower, backend._encoder._projector, backend._llm, 1)
