@@ -80,6 +80,16 @@ class NaiveEngine:
         """The bundle's."""
         return self._engine.profile
 
+    @property
+    def agent(self) -> str:
+        """The bundle's."""
+        return self._engine.agent
+
+    @property
+    def runs_on(self) -> str:
+        """The bundle's."""
+        return self._engine.runs_on
+
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """The frames themselves, uint8 [N, H, W, 3]: encoding happens at every decision."""
         return frames

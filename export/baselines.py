@@ -44,6 +44,7 @@ class TransformersSubject:
 
     def __init__(self, inputs: Engine, folder: str) -> None:
         self.profile, self.image_size = f"{inputs.profile.name}, generate", inputs.spec.vision.image_size
+        self.runs_on = inputs.runs_on
         self._inputs, self._llm = inputs, NVILA.from_pretrained(Path(folder), dtype="float32").llm.eval()
         self._window: deque[np.ndarray] = deque(maxlen=inputs.spec.frames)
         self._opening = inputs.embed(inputs.prompt_ids(inputs.profile.user_text(INSTRUCTION).replace("<image>", "")))
@@ -73,6 +74,7 @@ class QwenVLSubject:
     def __init__(self, inputs: Engine, _folder: str) -> None:
         spec = inputs.spec
         self.profile, self.image_size, self._frames = "Qwen2-VL, generate", spec.vision.image_size, spec.frames
+        self.runs_on = inputs.runs_on
         torch.manual_seed(0)
         self._model = Qwen2VLForConditionalGeneration(_qwen_config(spec)).eval()
         self._grid = -(-spec.vision.image_size // 28) * 2

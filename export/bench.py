@@ -10,11 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 
 from export.energy import measured
 from export.subjects import Subject, open_subject
@@ -34,6 +34,7 @@ class Timing:
 
     name: str
     profile: str
+    runs_on: str
     megabytes: float
     peak_memory_mb: float
     ms: dict[str, tuple[float, float, float, int]]
@@ -79,6 +80,7 @@ def bench(names: Sequence[str], decisions: int, threads: int = 1, backend: str =
         Timing(
             name,
             subject.profile,
+            subject.runs_on,
             _megabytes(Path(name.rpartition(":")[2])),
             peak_memory_mb(name, backend, threads),
             {w: _summary(t[w]) for w in WHAT},
@@ -154,7 +156,7 @@ def machine() -> str:
 
 def versions() -> str:
     """What the figures were taken with."""
-    return f"Python {platform.python_version()}, " + ", ".join(f"{package} {version(package)}" for package in ("onnxruntime", "numpy"))
+    return f"Python {platform.python_version()}, onnxruntime {onnxruntime.__version__}, numpy {np.__version__}"  # onnxruntime-gpu is the same module
 
 
 def table(result: Benchmark) -> str:
@@ -163,8 +165,8 @@ def table(result: Benchmark) -> str:
     lines.append(f"{'':<10}{'p50':>9}{'p95':>9}{'p99':>9}{'n':>7}   ms")
     for timing in result.timings:
         lines.append(
-            f"{timing.name}: profile {timing.profile}, {timing.megabytes:.1f} MB on disk, {timing.peak_memory_mb:.0f} MB of memory at most, "
-            f"energy {'not available' if timing.energy_j is None else f'{timing.energy_j:.2f} J a decision'}"
+            f"{timing.name}: profile {timing.profile}, by {timing.runs_on}, {timing.megabytes:.1f} MB on disk, "
+            f"{timing.peak_memory_mb:.0f} MB of memory at most, energy {'not available' if timing.energy_j is None else f'{timing.energy_j:.2f} J a decision'}"
         )
         for what, (*values, n) in timing.ms.items():
             more = f"   ({timing.tokens_per_s:.0f} tokens/s)" if what == "decode" else ""
@@ -186,7 +188,8 @@ def page(result: Benchmark) -> str:
         )
         parts.append(f"<h2>{what}</h2><table>{rows}</table>")
     memory = "".join(
-        f"<tr><td>{t.name}<td>{t.peak_memory_mb:.0f} MB of memory at most, {t.megabytes:.1f} MB on disk" for t in result.timings
+        f"<tr><td>{t.name}<td>{t.runs_on}, {t.peak_memory_mb:.0f} MB of memory at most, {t.megabytes:.1f} MB on disk"
+        for t in result.timings
     )
     return "".join([*parts, f"<h2>memory</h2><table>{memory}</table>"])
 

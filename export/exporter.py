@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import onnxruntime
 
 from export import awq, smoothquant
 from export.bundle import copy_tokenizer, locked, staged, write_embedding, write_manifest
@@ -158,5 +159,5 @@ def _about(source: Checkpoint, vision: str, language: str, calibration: Calibrat
             "decisions": sum(len(recording.frames) for recording in calibration.recordings),
             "sha256": calibration.sha256(),
         },
-        "made_with": {package: version(package) for package in ("onnx", "onnxruntime", "torch")},
+        "made_with": {"onnx": version("onnx"), "onnxruntime": onnxruntime.__version__, "torch": version("torch")},
     }

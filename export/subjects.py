@@ -1,7 +1,7 @@
 """What `nvila-edge bench` can measure: our engines, and what people would run instead. Each knows the same four calls.
 
 BUNDLE              one of our engines
-CKPT                its unquantised model in float32, under our sessions (torch)
+CKPT                its unquantised model in float32, under our sessions (torch on the CPU)
 bf16:CKPT           the same in bfloat16
 transformers:CKPT   the same weights through transformers' `generate`: no reuse of keys and values between decisions, free decoding
 qwen2-vl:CKPT       a random Qwen2-VL of the same widths and depths through transformers, frames encoded anew for every decision. A weaker baseline than
@@ -32,6 +32,7 @@ class Subject(Protocol):
     """Frames are uint8 [S, S, 3]; what `encode` gives goes into `decide`, oldest frame first, one at a time."""
 
     profile: str
+    runs_on: str
     image_size: int
 
     def start(self) -> None:
@@ -61,16 +62,21 @@ def open_subject(named: str, backend: str, threads: int) -> Subject:
     if kind not in ("", *KINDS) or Path(named).exists():
         kind, folder = "", named
     if kind == "":
-        return EngineSubject(load_bundle(folder, backend if is_bundle(folder) else "torch", threads))
+        return EngineSubject(load_bundle(folder, backend, threads) if is_bundle(folder) else _unquantised(folder, threads, "float32"))
     if is_bundle(folder):
         raise ValueError(f"{named}: {folder} is a bundle; this baseline needs the checkpoint that it was made from")
     if kind == "bf16":
-        from nvila_edge.engines.backends.torch import open_checkpoint
-
-        return EngineSubject(Engine(*open_checkpoint(Path(folder), threads, "bfloat16")))
+        return EngineSubject(_unquantised(folder, threads, "bfloat16"))
     from export.baselines import QwenVLSubject, TransformersSubject
 
-    return (TransformersSubject if kind == "transformers" else QwenVLSubject)(load_bundle(folder, "torch", threads), folder)
+    return (TransformersSubject if kind == "transformers" else QwenVLSubject)(_unquantised(folder, threads, "float32"), folder)
+
+
+def _unquantised(folder: str, threads: int, dtype: str) -> Engine:
+    """A checkpoint on the CPU, also where there is a GPU: what bundles on the CPU are compared with."""
+    from nvila_edge.engines.backends.torch import open_checkpoint
+
+    return Engine(*open_checkpoint(Path(folder), threads, dtype))
 
 
 class EngineSubject:
@@ -78,6 +84,7 @@ class EngineSubject:
 
     def __init__(self, engine: Engine) -> None:
         self._engine, self.profile, self.image_size = engine, engine.profile.name, engine.spec.vision.image_size
+        self.runs_on = engine.runs_on
         self._window: deque[np.ndarray] = deque(maxlen=1 if self.profile == "stream" else engine.spec.frames)
         self._session: Session = engine.session(INSTRUCTION)
         self.prefill, self.decode = _language_passes(engine)

@@ -156,10 +156,11 @@ def verify_bundle(
 
 
 def reference(checkpoint: str | Path, weights: int, threads: int) -> Engine:
-    """The unquantised model in torch; above LAYERED_ABOVE decoder weights its layers stay on disk."""
+    """The unquantised model in torch, in float32 on the CPU also where there is a GPU; above LAYERED_ABOVE decoder weights its layers stay on disk."""
+    from nvila_edge.engines.backends.torch import of_model, open_checkpoint
+
     if weights <= LAYERED_ABOVE:
-        return load_bundle(checkpoint, "torch", threads)
-    from nvila_edge.engines.backends.torch import of_model
+        return Engine(*open_checkpoint(Path(checkpoint), threads))
     from nvila_edge.model.layered import load_layered
 
     return Engine(*of_model(Checkpoint(checkpoint).spec, load_layered(checkpoint), threads))

@@ -67,7 +67,8 @@ def _own(bundle: Path) -> list[Check]:
     uses = _REQUIRED | {name: use for name, (_, use) in EXTRAS.items()}
     packages = [Check(f"package {name} ({use})", partial(_package, name)) for name, use in uses.items()]
     return [
-        Check("Python", platform.python_version), Check("machine", _machine), Check("GPU", _gpu), *packages, Check("loopback port", _port),
+        Check("Python", platform.python_version), Check("machine", _machine), Check("GPU", _gpu), *packages,
+        Check("ONNX Runtime providers", _providers), Check("loopback port", _port),
         Check("built-in bundle", partial(_bundle, bundle)), Check("free disk space", _disk),
     ]  # fmt: skip
 
@@ -96,6 +97,15 @@ def _package(name: str) -> str:
     if name in _SLOW:
         return version(name)
     return str(getattr(importlib.import_module(name), "__version__", "")) or version(name)
+
+
+def _providers() -> str:
+    import onnxruntime
+
+    from nvila_edge.engines.backends.onnxruntime import PROVIDERS
+
+    here = onnxruntime.get_available_providers()
+    return f"{', '.join(here)}; --backend may be {', '.join(name for name, provider in PROVIDERS.items() if provider in here)}"
 
 
 def _port() -> str:

@@ -15,6 +15,7 @@ from nvila_edge import __version__
 from nvila_edge.engines.manifest import read_description
 from nvila_edge.engines.spec import spec_of_checkpoint
 from nvila_edge.navigation.agent_profiles import OURS, AgentProfile, agent_profile, check_prompt
+from nvila_edge.options.backend import checked_threads
 from nvila_edge.options.evaluation import EvalOptions
 from nvila_edge.serving.process import ServerProcess, start_server
 from nvila_edge.serving.sessions import SessionLimits
@@ -98,6 +99,15 @@ def _check_options(options: EvalOptions, bundle: Path) -> None:
         raise ValueError(f"--profile and --scenes are for --env habitat; our own houses are walked with {DEFAULT}")
     if options.policy == "engine" and not (bundle / "manifest.json").exists() and not (bundle / "config.json").exists():
         raise ValueError(f"{bundle} is no bundle: it has no manifest.json; make one with `nvila-edge export CKPT {bundle}`")
+    _check_engine(options, bundle)
+
+
+def _check_engine(options: EvalOptions, bundle: Path) -> None:
+    checked_threads(options.threads)
+    if options.policy != "engine" and (options.backend, options.threads) != ("onnxruntime", 1):
+        raise ValueError(f"--backend and --threads are of a model; the policy {options.policy!r} has none: leave them out")
+    if options.policy == "engine" and options.backend not in ("onnxruntime", "torch") and not _is_bundle(bundle):
+        raise ValueError(f"--backend {options.backend} runs bundles; {bundle} is a checkpoint, which runs in torch: leave --backend out")
 
 
 def resolve(options: EvalOptions) -> Task:
@@ -129,7 +139,7 @@ def resolve(options: EvalOptions) -> Task:
     if options.policy == "engine":
         files = [bundle / "manifest.json"] if _is_bundle(bundle) else sorted(file for file in bundle.rglob("*") if file.is_file())
         config["bundle_sha256"] = _sha256(*files)
-        config["agent"] = asdict(agent)
+        config |= {"agent": asdict(agent), **_engine_config(options, bundle)}
     filmed = tuple(episode.episode_id for episode in episodes[: options.videos])
     if options.shard is not None:
         shard = Shard.parse(options.shard)
@@ -184,8 +194,14 @@ def _is_bundle(folder: Path) -> bool:
     return (folder / "manifest.json").exists()
 
 
-def _serve(folder: Path, address: str) -> ServerProcess:
-    return start_server(folder, address, backend="onnxruntime" if _is_bundle(folder) else "torch")
+def _engine_config(options: EvalOptions, bundle: Path) -> Record:
+    """What runs the model and results may depend on, as far as it is not what it always was: older runs can be gone on with."""
+    threads: Record = {"threads": options.threads} if options.threads != 1 else {}
+    return threads | ({"backend": options.backend} if _is_bundle(bundle) and options.backend != "onnxruntime" else {})
+
+
+def _serve(options: EvalOptions, folder: Path, address: str) -> ServerProcess:
+    return start_server(folder, address, backend=options.backend if _is_bundle(folder) else "torch", threads=options.threads)
 
 
 def _stage_setup(options: EvalOptions, task: Task) -> StageSetup:
@@ -231,7 +247,7 @@ def evaluate(options: EvalOptions, reporter: Reporter) -> Record:
         reporter.begin(len(task.episodes), len(run.results))
         left_out = task.faults
         if waiting:
-            serve = partial(_serve, task.bundle) if options.policy == "engine" else None
+            serve = partial(_serve, options, task.bundle) if options.policy == "engine" else None
             crew = stack.enter_context(Crew(waiting, _stage_setup(options, task), serve, run, reporter))
             left_out += crew.work(min(options.workers, len(waiting)))
             _measure(run, {episode.episode_id for episode in waiting}, time.monotonic() - started_s)

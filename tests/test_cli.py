@@ -18,6 +18,8 @@ from agents.events import Ended
 from export.calibration import Calibration
 from export.exporter import export_bundle
 from nvila_edge import cli, doctor
+from nvila_edge.serving.process import start_server
+from nvila_edge.shipped import BUNDLE
 from tests.nvila_edge.pixel_engine import start_pixel_server
 from tests.tiny import save_tiny_checkpoint
 
@@ -156,6 +158,13 @@ def test_a_dry_run_moves_nothing_whatever_the_robot_is(monkeypatch: pytest.Monke
         agent = cli.VERBS["agent"]("tcp://127.0.0.1:5555", Path("frames"), "go", robot="wheels", dry_run=dry_run)  # pyright: ignore[reportArgumentType]
         agent.run()
     assert asked == ["dry-run", "wheels"]
+
+
+def test_a_server_says_what_runs_its_model_and_refuses_threads_that_are_not_there() -> None:
+    done = run("serve", "--threads", "0")
+    assert done.returncode == 2 and done.stderr.startswith("error: --threads 0: at least 1 and at most ") and done.stderr.count("\n") == 1
+    with start_server(BUNDLE, threads=os.cpu_count() or 1) as server:
+        assert server.info["runs_on"].endswith(", CPUExecutionProvider")
 
 
 def test_a_taken_port_is_a_clear_error(tmp_path: Path) -> None:

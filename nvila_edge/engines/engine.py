@@ -14,6 +14,7 @@ from nvila_edge.engines.session import Session, StreamSession, WindowSession
 from nvila_edge.engines.spec import EngineSpec
 from nvila_edge.model.tokens import IMAGE_MARK, VIDEO_MARK, ChatTokenizer
 from nvila_edge.navigation.agent_profiles import OURS
+from nvila_edge.options.backend import checked_threads
 
 MAX_INSTRUCTION_TOKENS = 448  # attention over them costs their square, and 2,000 characters can be 8,000 tokens
 
@@ -25,6 +26,11 @@ class Engine(Inputs):
         super().__init__(spec, tokenizer, embedding, backend)
         self.backend = backend
         self.agent = agent  # that the model is meant for, by name
+
+    @property
+    def runs_on(self) -> str:
+        """The backend's library, and what of the machine it works on."""
+        return self.backend.runs_on
 
     def session(self, instruction: str) -> Session:
         """A session that follows `instruction` under the model's prompt profile. Raises ValueError for an empty or overlong instruction."""
@@ -50,18 +56,23 @@ class Engine(Inputs):
 
 
 def load_bundle(folder: str | Path, backend: str = "onnxruntime", threads: int = 1) -> Engine:
-    """Open a bundle, after checking every file's hash; backend "torch" also opens a checkpoint folder, unquantised, as the reference.
+    """Open a bundle, after checking every file's hash; backend "torch" also opens a checkpoint folder, unquantised: in bfloat16 on a GPU
+    where there is one, else in float32.
 
     threads: cores that one pass may use. Raises BundleError (a ValueError) for a folder that cannot be used and ValueError for an unknown
-    backend.
+    backend, one that this machine cannot run, and a number of threads that it does not have.
     """
     root = Path(folder)
     if backend not in BACKENDS:
         raise ValueError(f"backend {backend!r} is unknown; allowed: {', '.join(BACKENDS)}")
+    checked_threads(threads)
     if backend == "torch" and not (root / NAME).is_file():
-        from nvila_edge.engines.backends.torch import open_checkpoint
+        import torch
 
-        return Engine(*open_checkpoint(root, threads))
+        from nvila_edge.engines.backends.torch import device_and_dtype, open_checkpoint
+
+        device, dtype = device_and_dtype(torch.cuda.is_available())
+        return Engine(*open_checkpoint(root, threads, dtype, device))
     manifest = read_manifest(root)
     spec = manifest.spec
     try:
@@ -91,6 +102,6 @@ def _open(root: Path, manifest: Manifest, backend: str, threads: int) -> Backend
         from nvila_edge.engines.backends.tensorrt import TensorRTBackend
 
         return TensorRTBackend(root, manifest)
-    from nvila_edge.engines.backends.onnxruntime import OnnxRuntimeBackend
+    from nvila_edge.engines.backends.onnxruntime import PROVIDERS, OnnxRuntimeBackend
 
-    return OnnxRuntimeBackend(root, manifest.spec, threads)
+    return OnnxRuntimeBackend(root, manifest.spec, threads, PROVIDERS[backend])

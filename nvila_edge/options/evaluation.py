@@ -8,6 +8,8 @@ from typing import Literal
 
 import tyro
 
+from nvila_edge.options.backend import BackendName
+
 
 @dataclass(frozen=True)
 class EvalOptions:
@@ -33,6 +35,10 @@ class EvalOptions:
     """engine: a bundle behind a server process; oracle: the expert; random: draws from the expert's actions; forward: always ahead."""
     bundle: Path | None = None
     """Bundle folder for the engine policy, or a checkpoint folder to run it unquantised in torch; the built-in bundle when left out."""
+    backend: BackendName = "onnxruntime"
+    """What runs a bundle; checkpoint folders run in torch."""
+    threads: int = 1
+    """Cores that one pass over the model may use; results may depend on it in their last bits."""
     agent: str | None = None
     """How the model is asked, read and carried out: ours, ours-text, navila, navila-leak, navila-bench, navid; left out: what the bundle is meant for."""
     max_rejections: float = 0.5

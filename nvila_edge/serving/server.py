@@ -70,8 +70,11 @@ class Server:
 
     def info(self) -> dict[str, Any]:
         """What hello answers."""
-        profile = self._engine.profile
-        return {"boot": self._boot, "profile": profile.name, "window": profile.frames, "agent": self._engine.agent, "address": self.address}
+        engine, profile = self._engine, self._engine.profile
+        return {
+            "boot": self._boot, "profile": profile.name, "window": profile.frames, "agent": engine.agent, "runs_on": engine.runs_on,
+            "address": self.address,
+        }  # fmt: skip
 
     @property
     def health(self) -> str:

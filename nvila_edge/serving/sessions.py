@@ -35,6 +35,11 @@ class ServedEngine(Protocol):
         """The agent that the model is meant for, by name (navigation/agent_profiles.py)."""
         ...
 
+    @property
+    def runs_on(self) -> str:
+        """What runs the model, for people: a library, and what of the machine it works on."""
+        ...
+
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """uint8 [N, H, W, 3] RGB -> float [N, tokens, hidden]."""
         ...

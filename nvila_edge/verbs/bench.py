@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from tyro.conf import Positional
+
+from nvila_edge.options.backend import BackendName
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Bench:
     """How many decisions are timed, in episodes of 40."""
     threads: int = 1
     """Threads of the runtime."""
-    backend: Literal["onnxruntime", "tensorrt", "torch"] = "onnxruntime"
+    backend: BackendName = "onnxruntime"
     """What runs bundles."""
     out: Path | None = None
     """Folder for bench.json and bench.html."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from tyro.conf import Positional
 
+from nvila_edge.options.backend import BackendName
 from nvila_edge.shipped import BUNDLE
 
 
@@ -23,7 +24,7 @@ class Replay:
     """Bundle that answers; the built-in one when neither this nor --server is given."""
     server: str | None = None
     """Address of a running server that answers instead."""
-    backend: Literal["onnxruntime", "tensorrt", "torch"] = "onnxruntime"
+    backend: BackendName = "onnxruntime"
     """What runs the bundle."""
     keys: Path | None = None
     """Folder of this client's keys, for a server on another computer."""

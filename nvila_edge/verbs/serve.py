@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
+from nvila_edge.options.backend import BackendName
 from nvila_edge.shipped import BUNDLE
 
 
@@ -18,8 +19,11 @@ class Serve:
     """Bundle folder; the built-in one when left out."""
     bind: str = "tcp://127.0.0.1:5555"
     """Address to listen on, on loopback unless there are keys; port * picks a free one."""
-    backend: Literal["onnxruntime", "tensorrt", "torch"] = "onnxruntime"
-    """What runs the engines; tensorrt needs those that `nvila-edge export --target tensorrt-rtx` built."""
+    backend: BackendName = "onnxruntime"
+    """What runs the engines; tensorrt needs those that `nvila-edge export --target tensorrt-rtx` built, onnxruntime-cuda and onnxruntime-tensorrt-rtx
+    (never run by us) an onnxruntime with that provider."""
+    threads: int = 1
+    """Cores that one pass over the model may use."""
 
     keys: Path | None = None
     """Folder of this server's keys: needed to listen beyond loopback, and then only clients with keys of theirs get in."""
@@ -35,11 +39,15 @@ class Serve:
         from nvila_edge.serving.main import serve
 
         def announce(line: dict[str, Any]) -> None:
-            print(f"serving {self.bundle} on {line['address']}, profile {line['profile']}; Ctrl-C ends it", flush=True)
+            print(
+                f"serving {self.bundle} on {line['address']}, profile {line['profile']}, by {line['runs_on']}; Ctrl-C ends it", flush=True
+            )
             if "http" in line:
                 print(f"{line['http']}/healthz, /metrics and /v1 (model {self.bundle.resolve().name}: any key will do)", flush=True)
 
-        serve(self.bundle, self.bind, announce=announce, backend=self.backend, keys=self.keys, http=self.http)
+        serve(
+            self.bundle, self.bind, announce=announce, backend=self.backend, threads=self.threads, keys=self.keys, http=self.http
+        )  # fmt: skip
 
 
 def _make_keys(folder: Path | None, name: str) -> None:

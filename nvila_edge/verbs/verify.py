@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from tyro.conf import Positional
 
+from nvila_edge.options.backend import BackendName
 from nvila_edge.verbs.recorded import calibration
 
 
@@ -22,7 +23,7 @@ class Verify:
     """Checkpoint folder (published layout), run unquantised in torch."""
     recordings: str = "builtin"
     """"builtin": the expert's decisions in houses of val_unseen; or a folder as for `nvila-edge export --calibration`."""
-    backend: Literal["onnxruntime", "tensorrt", "torch"] = "onnxruntime"
+    backend: BackendName = "onnxruntime"
     """What runs the bundle."""
 
     def run(self) -> None:

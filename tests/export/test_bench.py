@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from export import energy
-from export.bench import WHAT, bench, page, table
+from export.bench import WHAT, bench, page, table, versions
 from export.calibration import Calibration
 from export.exporter import export_bundle
 from export.subjects import ANSWER_TOKENS, KINDS, open_subject
@@ -28,8 +30,19 @@ def test_a_bundle_beside_its_checkpoint(checkpoint: Path, tmp_path: Path):
     assert bundle.megabytes == pytest.approx(files / 1e6)
     assert json.loads(result.to_json())["timings"][0]["name"] == str(tmp_path / "bundle")
     text, html = table(result), page(result)
+    assert "by ONNX Runtime" in text and "CPUExecutionProvider" in html and torch.runs_on.endswith("cpu, float32")
     assert f"{bundle.ms['decide'][0]:.2f}" in text and "tokens/s" in text and result.machine in text
     assert html.startswith("<!doctype html>") and html.count("<h2>") == len(WHAT) + 1 and "http" not in html
+
+
+def test_the_runtime_is_named_whichever_package_brought_it(monkeypatch: pytest.MonkeyPatch):
+    """onnxruntime-gpu brings the same module under another name."""
+
+    def version(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    assert f"onnxruntime {onnxruntime.__version__}, numpy" in versions()
 
 
 def test_less_than_one_decision_is_refused(checkpoint: Path):

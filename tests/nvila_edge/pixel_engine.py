@@ -67,6 +67,7 @@ class PixelEngine:
     delay_s: float = 0.0
     encoded: int = 0
     agent: str = "ours"
+    runs_on: str = "NumPy"
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """uint8 [N, H, W, 3] -> float32 [N, 4, 3]."""

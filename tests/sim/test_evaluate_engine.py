@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from export.exporter import export_bundle
 from sim.dataset import build_dataset
 from sim.decisions import MAX_TILES, Witness
 from sim.episodes import Episode, load_split, save_split
-from sim.evaluate import EvalOptions, evaluate
-from sim.results import Record, load_run
+from sim.evaluate import EvalOptions, evaluate, resolve
+from sim.results import OutputError, Record, load_run
 from tests.sim.test_evaluate import Silent, children
 from tests.tiny import TEXTS, save_tiny_checkpoint, tiny_frames
 
@@ -75,6 +76,39 @@ def test_a_killed_server_is_started_again_and_no_episode_is_lost_or_counted_twic
     assert (tmp_path / "results.jsonl").read_bytes() == (undisturbed / "results.jsonl").read_bytes()
     assert any("starting it again" in note for note in reporter.notes)
     assert children("nvila_edge.serving") == [] and children("sim.workers") == []
+
+
+class Watching(Silent):
+    """Keeps the server's command line."""
+
+    command: tuple[str, ...] = ()
+
+    def decided(self, episode: Episode, answer: Record) -> None:
+        super().decided(episode, answer)
+        self.command = tuple(Path(f"/proc/{children('nvila_edge.serving')[0]}/cmdline").read_text().split("\0"))
+
+
+def test_what_runs_the_model_is_chosen_and_told_where_it_is_not_as_always(undisturbed: Path, options: EvalOptions, tmp_path: Path) -> None:
+    assert not {"backend", "threads"} & load_run(undisturbed)[2]["config"].keys(), "folders of earlier versions can be gone on with"
+    watching, threads = Watching(), min(2, os.cpu_count() or 1)
+    summary = evaluate(replace(options, out=tmp_path, episodes=1, backend="torch", threads=threads), watching)
+    given = dict(pairwise(watching.command))
+    assert (given["--backend"], given["--threads"]) == ("torch", str(threads))
+    assert summary["config"]["backend"] == "torch" and summary["config"].get("threads", 1) == threads
+    with pytest.raises(OutputError, match="backend"):
+        evaluate(replace(options, out=tmp_path, episodes=1, threads=threads), Silent())
+
+
+def test_a_backend_or_threads_that_cannot_be_are_refused_before_anything_runs(bundle: Path, options: EvalOptions) -> None:
+    checkpoint = bundle.parent / "checkpoint"
+    for changes, said in (
+        ({"threads": 0}, "--threads 0: at least 1"),
+        ({"backend": "tensorrt", "bundle": checkpoint}, f"--backend tensorrt runs bundles; {checkpoint} is a checkpoint"),
+        ({"backend": "torch", "policy": "oracle"}, "the policy 'oracle' has none: leave them out"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            resolve(replace(options, **changes))  # pyright: ignore[reportArgumentType]
+    assert "backend" not in resolve(replace(options, backend="torch", bundle=checkpoint)).config, "a checkpoint has always run in torch"
 
 
 def test_black_frames_make_it_blind(undisturbed: Path, options: EvalOptions, tmp_path: Path) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 
 from nvila_edge.engines.cache import Cache
 from nvila_edge.model.media import VisionEncoder
+from nvila_edge.options.backend import BackendName
 
-BACKENDS = ("onnxruntime", "tensorrt", "torch")
+BACKENDS: tuple[str, ...] = get_args(BackendName)
 
 
 class Backend(VisionEncoder, Protocol):
     """Three calls over a vision and a language graph; `encode` is VisionEncoder's. Shapes: H hidden, T positions, C cache slots, K asked rows."""
+
+    runs_on: str  # for people: the library, and what of the machine it works on
 
     def prefill(
         self, embeds: np.ndarray, positions: np.ndarray, mask: np.ndarray, past: Any, logit_positions: np.ndarray

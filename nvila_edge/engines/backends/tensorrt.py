@@ -113,6 +113,7 @@ class TensorRTBackend:
         found = library(info.target)
         if found.version != info.version:
             raise BundleError(f"{bundle} has engines of {info.target} {info.version}, installed is {found.version}: build them again here")
+        self.runs_on = f"{found.target} {found.version}, {info.arch}"
         spec = manifest.spec
         self._engines = {
             name: OpenEngine(found, self._stream, folder_of(bundle, info.arch) / f"{name}.engine", inputs_and_outputs(name, spec))

@@ -1,5 +1,5 @@
-"""The torch backend: the unquantised reference over a checkpoint folder, or a bundle's own quantised weights, dequantised, in the same
-modules.
+"""The torch backend: an unquantised checkpoint folder (in float32 on the CPU: the reference), or a bundle's own quantised weights, dequantised, in the
+same modules. On a GPU it was never run by us.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from nvila_edge.engines.cache import KeyValueCache, NewKeyValues
+from nvila_edge.engines.backends.torch_cache import TensorCache
 from nvila_edge.engines.initialisers import LanguageWeights, VisionWeights
 from nvila_edge.engines.manifest import EMBEDDING
 from nvila_edge.engines.spec import EngineSpec, LanguageSpec, VisionSpec, spec_of_checkpoint
@@ -28,64 +28,75 @@ from nvila_edge.model.vision import TorchEncoder, VisionTower
 
 
 class TorchBackend:
-    """The protocol `Backend` over torch modules; works in the modules' dtype (float32 is the reference), takes and gives float32."""
+    """The protocol `Backend` over torch modules; works in the modules' dtype (float32 is the reference) on their device, takes and gives float32."""
 
     def __init__(self, spec: EngineSpec, tower: VisionTower, projector: nn.Module, llm: LanguageModel, threads: int) -> None:
         self._spec, self._llm, self.image_size = spec, llm.eval(), tower.image_size
         self._encoder = TorchEncoder(tower.eval(), projector.eval(), spec.media)
-        self._dtype = llm.lm_head.weight.dtype
+        self._like = llm.lm_head.weight.detach()
+        self.runs_on = told(self._like)
         torch.set_num_threads(threads)
 
     @torch.no_grad()
     def encode(self, pixels_N3SS: np.ndarray) -> np.ndarray:
         """float32 [N, 3, S, S] -> float32 [N, k, H]."""
-        return self._encoder.encode(pixels_N3SS).float().numpy()
+        return self._encoder.encode(pixels_N3SS).float().cpu().numpy()
 
     @torch.no_grad()
     def features(self, pixels_N3SS: np.ndarray) -> np.ndarray:
         """float32 [N, 3, S, S] -> float32 [N, P, C]."""
-        return self._encoder.features(pixels_N3SS).float().numpy()
+        return self._encoder.features(pixels_N3SS).float().cpu().numpy()
 
     @torch.no_grad()
     def project(self, features_NPC: np.ndarray) -> np.ndarray:
         """Features of all scales float32 [N, P, K * C] -> float32 [N, k, H]."""
-        return self._encoder.project(self._given(features_NPC)).float().numpy()
+        return self._encoder.project(self._given(features_NPC)).float().cpu().numpy()
 
     @torch.no_grad()
     def prefill(
-        self, embeds: np.ndarray, positions: np.ndarray, mask: np.ndarray, past: KeyValueCache, logit_positions: np.ndarray
-    ) -> tuple[np.ndarray, NewKeyValues]:
+        self, embeds: np.ndarray, positions: np.ndarray, mask: np.ndarray, past: TensorCache, logit_positions: np.ndarray
+    ) -> tuple[np.ndarray, tuple[Tensor, Tensor]]:
         """One pass over T positions."""
-        held = [(self._given(key), self._given(value)) for key, value in zip(past.keys, past.values, strict=True)]
+        held = [(key[None], value[None]) for key, value in zip(past.keys, past.values, strict=True)]
+        where, asked = (torch.from_numpy(given).to(self._like.device) for given in (positions, logit_positions))
         inputs = self._given(np.ascontiguousarray(embeds))[None]
-        hidden, present = decoder(self._llm, inputs, torch.from_numpy(positions)[None], self._given(mask)[None, None], held)
-        logits = self._llm.lm_head(hidden[0, torch.from_numpy(logit_positions)]).float()
-        keys, values = ([pair[which].float().numpy() for pair in present] for which in (0, 1))
-        return logits.numpy(), NewKeyValues(keys, values)
+        hidden, present = decoder(self._llm, inputs, where[None], self._given(mask)[None, None], held)
+        logits = self._llm.lm_head(hidden[0, asked]).float()
+        keys, values = (torch.cat([pair[which] for pair in present]) for which in (0, 1))
+        return logits.cpu().numpy(), (keys, values)
 
     step = prefill
 
-    def cache(self, capacity: int) -> KeyValueCache:
-        """An empty cache in host memory."""
-        language = self._spec.language
-        return KeyValueCache(language.layers, language.kv_heads, language.head_dim, capacity)
+    def cache(self, capacity: int) -> TensorCache:
+        """An empty cache beside the model."""
+        return TensorCache(self._spec.language, capacity, self._like)
 
     def _given(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(self._dtype)
+        return torch.from_numpy(array).to(self._like.device, self._like.dtype)
+
+
+def told(like: Tensor) -> str:
+    """What a torch backend whose weights are as `like` runs on."""
+    return f"torch {torch.__version__}, {like.device.type}, {str(like.dtype).removeprefix('torch.')}"
+
+
+def device_and_dtype(cuda: bool) -> tuple[str, str]:
+    """Where and in which type a checkpoint runs: on a GPU as it was trained, in half the memory; on a CPU exactly. cuda: whether there is a GPU."""
+    return ("cuda", "bfloat16") if cuda else ("cpu", "float32")
 
 
 Opened = tuple[EngineSpec, ChatTokenizer, np.ndarray, TorchBackend]
 
 
-def open_checkpoint(folder: Path, threads: int, dtype: str = "float32") -> Opened:
+def open_checkpoint(folder: Path, threads: int, dtype: str = "float32", device: str = "cpu") -> Opened:
     """What `Engine` takes, for a checkpoint in the published layout, unquantised. Raises CheckpointError when it cannot be opened."""
-    return of_model(spec_of_checkpoint(opened(folder).folder), NVILA.from_pretrained(folder, dtype=dtype), threads)
+    return of_model(spec_of_checkpoint(opened(folder).folder), NVILA.from_pretrained(folder, dtype=dtype, device=device), threads)
 
 
 def of_model(spec: EngineSpec, model: NVILA, threads: int) -> Opened:
     """What `Engine` takes, for a model."""
     assert model.tokenizer is not None
-    table = model.llm.model.embed_tokens.weight.detach().float().numpy()
+    table = model.llm.model.embed_tokens.weight.detach().float().cpu().numpy()
     return spec, model.tokenizer, table, TorchBackend(spec, model.vision_tower, model.mm_projector, model.llm, threads)
 
 

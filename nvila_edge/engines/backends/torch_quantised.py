@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nvila_edge.engines.backends.products import packed, rounded_to_int8, w8a8, weight_only
-from nvila_edge.engines.backends.torch import vision_modules
-from nvila_edge.engines.cache import Slots
+from nvila_edge.engines.backends.torch import told, vision_modules
+from nvila_edge.engines.backends.torch_cache import TensorCache
 from nvila_edge.engines.initialisers import LanguageWeights
 from nvila_edge.engines.spec import EngineSpec, LanguageSpec
 from nvila_edge.engines.weights import BlockWeight, Int8Weight, Weight, dequantised
@@ -157,22 +157,6 @@ class Decoder(nn.Module):
         return logits, torch.stack([key for key, _ in new]), torch.stack([value for _, value in new])
 
 
-class TensorCache(Slots):
-    """Keys and values [L, KV, capacity, D] on the device."""
-
-    def __init__(self, spec: LanguageSpec, capacity: int, like: Tensor) -> None:
-        super().__init__(capacity)
-        self.keys = like.new_zeros(spec.layers, spec.kv_heads, capacity, spec.head_dim)
-        self.values = torch.zeros_like(self.keys)
-
-    def write(self, new: tuple[Tensor, Tensor], rows: list[int], slots: list[int]) -> None:
-        """Keep positions `rows` of a pass in `slots`."""
-        assert len(rows) == len(slots)
-        source, target = (torch.tensor(which, device=self.keys.device) for which in (rows, slots))
-        for kept, given in zip((self.keys, self.values), new, strict=True):
-            kept.index_copy_(2, target, given.index_select(2, source))
-
-
 class QuantisedBackend:
     """The protocol `Backend` on one torch device. dtype: of activations, float16 on GPUs. `quantised` off: the same weights as floats, for comparisons."""
 
@@ -186,6 +170,7 @@ class QuantisedBackend:
                 setattr(tower.get_submodule(parent), own, Int8Linear(weight, getattr(tower.get_submodule(parent), own).bias))
         self.decoder = Decoder(spec.language, LanguageWeights(folder, spec), dtype, quantised).to(device).eval()
         self._like, self._step = self.decoder.norm, None
+        self.runs_on = told(self._like)
         tower, projector = tower.to(device).eval(), projector.to(device).eval()
         if torch.device(device).type == "cuda":  # a layer at a time: all of them share what was compiled for the first one
             for layer in (*tower.encoder.layers, *self.decoder.layers):
