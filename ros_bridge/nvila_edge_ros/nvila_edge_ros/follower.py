@@ -114,6 +114,7 @@ class Follower:
         self._goals = itertools.count(1)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._loop: Loop | None = None  # of the instruction that is being followed
         self._cancelled = ""
 
     @property
@@ -132,7 +133,7 @@ class Follower:
             if reasons := [why for kind, why in self._base.blocks.items() if kind != "cancel"]:
                 raise Busy("; ".join(reasons))
             goal = f"goal-{next(self._goals)}"
-            self._cancelled = ""
+            self._cancelled, self._loop = "", None
             self._base.unblock("cancel")
             self._thread = threading.Thread(target=self._run, args=(goal, instruction), name=goal, daemon=True)
             self._thread.start()
@@ -145,6 +146,8 @@ class Follower:
             self._base.block("cancel", reason)
             if self.busy:
                 self._cancelled = reason
+                if self._loop is not None:
+                    self._loop.cancel(reason, wait_s=0.0)
             return self.busy
 
     def close(self) -> None:
@@ -188,7 +191,8 @@ class Follower:
         self._camera.begin()
         policy = remote_policy(agent, self.client, DECISION_S)
         config = replace(loop_config(agent, limits, SERVER_S), robot_deadline_s=ROBOT_S)
-        yield from Loop(policy, self._camera, robot, link, config, pose=self._pose).run(instruction, goal)
+        self._loop = Loop(policy, self._camera, robot, link, config, pose=self._pose)
+        yield from self._loop.run(instruction, goal)
 
     def _pose(self) -> Odometry:
         if reasons := self._base.blocks.values():
