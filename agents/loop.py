@@ -271,9 +271,7 @@ class Loop:
         self._robot.halt()
         lost_s = time.monotonic()
         yield ServerLost(message, dropped)
-        while not self._link.wait_alive(min(_LOOK_EVERY_S, max(0.0, lost_s + self._config.server_deadline_s - time.monotonic()))):
-            self._go_on()
-            if time.monotonic() >= lost_s + self._config.server_deadline_s:
-                raise _End("server", f"{message}; it did not come back within {self._config.server_deadline_s:g} s")
+        if not self._link.wait_alive(self._config.server_deadline_s):
+            raise _End("server", f"{message}; it did not come back within {self._config.server_deadline_s:g} s")
         yield ServerBack(1000 * (time.monotonic() - lost_s))
         return "lost", message

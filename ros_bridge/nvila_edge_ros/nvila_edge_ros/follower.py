@@ -67,12 +67,13 @@ class _Leash:
         return not self._cancelled() and self._client.settle()
 
     def wait_alive(self, timeout_s: float) -> bool:
-        """Wait until it is alive, at most that long, in slices; whether it is."""
+        """Wait until it is alive, at most that long; whether it is."""
         until_s = time.monotonic() + timeout_s
-        while not self._cancelled() and (left_s := until_s - time.monotonic()) > 0:
-            if self._client.wait_alive(min(0.1, left_s)):
+        while not self._cancelled() and time.monotonic() < until_s:
+            if self._client.alive:
                 return True
-        return False
+            time.sleep(0.02)
+        return not self._cancelled() and self._client.wait_alive(0.0)  # which knows why not, and raises it
 
 
 class _Held:
@@ -114,7 +115,6 @@ class Follower:
         self._goals = itertools.count(1)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._loop: Loop | None = None  # of the instruction that is being followed
         self._cancelled = ""
 
     @property
@@ -133,7 +133,7 @@ class Follower:
             if reasons := [why for kind, why in self._base.blocks.items() if kind != "cancel"]:
                 raise Busy("; ".join(reasons))
             goal = f"goal-{next(self._goals)}"
-            self._cancelled, self._loop = "", None
+            self._cancelled = ""
             self._base.unblock("cancel")
             self._thread = threading.Thread(target=self._run, args=(goal, instruction), name=goal, daemon=True)
             self._thread.start()
@@ -146,8 +146,6 @@ class Follower:
             self._base.block("cancel", reason)
             if self.busy:
                 self._cancelled = reason
-                if self._loop is not None:
-                    self._loop.cancel(reason, wait_s=0.0)
             return self.busy
 
     def close(self) -> None:
@@ -191,8 +189,7 @@ class Follower:
         self._camera.begin()
         policy = remote_policy(agent, self.client, DECISION_S)
         config = replace(loop_config(agent, limits, SERVER_S), robot_deadline_s=ROBOT_S)
-        self._loop = Loop(policy, self._camera, robot, link, config, pose=self._pose)
-        yield from self._loop.run(instruction, goal)
+        yield from Loop(policy, self._camera, robot, link, config, pose=self._pose).run(instruction, goal)
 
     def _pose(self) -> Odometry:
         if reasons := self._base.blocks.values():
