@@ -199,8 +199,14 @@ def test_an_order_that_cannot_even_be_quoted_is_refused(shared: ServerProcess) -
         assert watcher.state.now_s > 0 and shared.alive
 
 
-def test_a_dropped_ssh_session_ends_the_robots_process_in_order(served: ServerProcess) -> None:
-    with Remote(served.address, patience_s=3.0) as robot:
+def test_a_dropped_ssh_session_ends_the_robots_process_in_order() -> None:
+    command = [sys.executable, "-m", "agents.robots.serve", "--bind", "tcp://127.0.0.1:*", "--ends-with-stdin"]
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests under nohup ignore it, and so would their children
+    try:
+        served = start_process(command, 30)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with served, Remote(served.address, patience_s=3.0) as robot:
         robot.command(0.4, 0.0)
         os.kill(served.process.pid, signal.SIGHUP)
         assert served.process.wait(5) == 0

@@ -4,7 +4,7 @@ import numpy as np
 
 from nvila_edge.training.recipe import DaggerStage
 from nvila_edge.training.stream import Episode
-from sim.curriculum import Curriculum
+from sim.curriculum import RECENT_ROUNDS, Curriculum
 
 STAGE = DaggerStage(errand_steps=10, errand_share=0.25, batch_size=4, recent_share=0.5)
 
@@ -27,11 +27,11 @@ def test_errands_come_first_and_then_have_their_share() -> None:
     assert {len(batch) for batch in later} == {4, 8}
 
 
-def test_the_last_three_rounds_are_drawn_more_often() -> None:
-    rounds = [_episodes(str(number), 50) for number in range(6)]
+def test_the_last_rounds_are_drawn_more_often() -> None:
+    rounds = [_episodes(str(number), 50) for number in range(2 * RECENT_ROUNDS)]
     batches = _drawn(Curriculum(STAGE, rounds, [_episodes("errand", 50)]), range(10, 410))
     texts = [episode.text for batch in batches for episode in batch if episode.text != "errand"]
-    assert 0.68 < np.mean([text in "345" for text in texts]) < 0.82  # half of the draws, and half of the other half
+    assert 0.68 < np.mean([int(text) >= RECENT_ROUNDS for text in texts]) < 0.82  # half of the draws, and half of the other half
 
 
 def test_a_batch_holds_episodes_of_similar_length() -> None:
