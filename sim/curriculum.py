@@ -9,17 +9,18 @@ import numpy as np
 from nvila_edge.training.recipe import DaggerStage
 from nvila_edge.training.stream import Episode
 
-RECENT_ROUNDS = 6
+RECENT_ROUNDS = 12
 _ERRANDS_PER_ROUTE = 2  # an errand has fewer than half of a route's decisions
 
 
 class Curriculum:
-    """Recorded routes and errands, each a list of rounds with the oldest first."""
+    """Recorded routes and errands, each a list of rounds with the oldest first: the expert's, much larger and soon known by heart, then DAgger's."""
 
     def __init__(self, stage: DaggerStage, routes: Sequence[Sequence[Episode]], errands: Sequence[Sequence[Episode]]) -> None:
         self._stage = stage
         self._kinds = [
-            ([e for each in rounds for e in each], [e for each in rounds[-RECENT_ROUNDS:] for e in each]) for rounds in (routes, errands)
+            ([e for each in rounds for e in each], [e for each in (rounds[1:] or rounds)[-RECENT_ROUNDS:] for e in each])
+            for rounds in (routes, errands)
         ]
 
     def batch(self, step: int, rng: np.random.Generator) -> list[Episode]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from sim._region import EPS_M
 from sim._voxels import walkable_surfaces
 
 MAX_Y_DELTA_M = 0.5  # Habitat's default of is_navigable
+_REMEMBERED = 16  # ways: an expert asks several times from where it stands
 OVER_M = 0.01  # and how far sideways it forgives
 
 
@@ -32,28 +33,23 @@ class DistanceTo:
         self._field = None
         if self._goal is not None:
             self._field = Field(self._goal.piece.graph, self._goal.path_end, self._goal.inside)
+        self._way = lru_cache(maxsize=_REMEMBERED)(self._way_from)
 
-    def _start(self, point: np.ndarray) -> Place | None:
-        """The snapped start when it is on the goal's island."""
-        start = self._mesh._place(point)
-        return start if start is not None and self._goal is not None and start.piece is self._goal.piece else None
+    def _way_from(self, point: tuple[float, float, float]) -> tuple[float, np.ndarray]:
+        """Length in metres and points [n, 3] of the shortest path; inf and [0, 3] when there is none."""
+        start, none = self._mesh._place(np.array(point)), (math.inf, np.zeros((0, 3)))
+        if start is None or self._field is None or self._goal is None or start.piece is not self._goal.piece:
+            return none
+        length, corners = self._field.corners_from(start.path_end, start.inside)
+        return none if math.isinf(length) else (length, np.stack([start.path_end, *self._field.graph.points[corners], self._goal.path_end]))
 
     def distance(self, point: np.ndarray) -> float:
         """Metres of the shortest path from `point` [3] to the goal; inf when there is none."""
-        start = self._start(point)
-        if start is None or self._field is None:
-            return math.inf
-        return self._field.distance(start.path_end, start.inside)
+        return self._way(tuple(point.tolist()))[0]
 
     def path(self, point: np.ndarray) -> np.ndarray:
         """The shortest path from `point` to the goal: float [n, 3], snapped start first; [0, 3] when there is none."""
-        start = self._start(point)
-        if start is None or self._field is None or self._goal is None:
-            return np.zeros((0, 3))
-        length, corners = self._field.corners_from(start.path_end, start.inside)
-        if math.isinf(length):
-            return np.zeros((0, 3))
-        return np.stack([start.path_end, *self._field.graph.points[corners], self._goal.path_end])
+        return self._way(tuple(point.tolist()))[1].copy()
 
 
 class NavMesh:

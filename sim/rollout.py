@@ -19,12 +19,16 @@ from sim.collect import as_served
 from sim.env import HouseEnv
 from sim.episodes import Episode
 from sim.expert import Expert
+from sim.geometry import Pose
 from sim.houses.house import House
 from sim.houses.repaint import repainted
+from sim.instructions.describe import describe
 from sim.instructions.layout import Layout
 from sim.instructions.parts import Parts
+from sim.instructions.wording import wording_for
 from sim.lesson import Lesson, RolloutSettings, turning
 from sim.metrics import SUCCESS_M
+from sim.mirror import mirrored_actions, mirrored_images, mirrored_text
 from sim.navmesh import NavMesh
 from sim.renderer import Renderer
 
@@ -37,7 +41,9 @@ class _Run:
     env: HouseEnv
     expert: Expert
     text: Parts
+    mirror_text: str
     features: list[np.ndarray] = field(default_factory=list)
+    mirror_features: list[np.ndarray] = field(default_factory=list)
     expert_actions: list[int] = field(default_factory=list)
     executed: list[int] = field(default_factory=list)
     parts: list[int] = field(default_factory=list)
@@ -46,16 +52,21 @@ class _Run:
     success: bool = False
     oracle_success: bool = False
 
-    def recording(self) -> Recording:
+    def recordings(self) -> tuple[Recording, ...]:
+        """The lesson, and its mirror image where that was seen too."""
         expert, executed, part = (np.array(values) for values in (self.expert_actions, self.executed, self.parts))
-        return Recording(self.episode.instruction, np.stack(self.features), expert, executed, spans=self.text.spans, part=part)
+        seen = Recording(self.episode.instruction, np.stack(self.features), expert, executed, spans=self.text.spans, part=part)
+        if not self.mirror_features:
+            return (seen,)
+        features, spans = np.stack(self.mirror_features), self.text.spans_of(self.mirror_text)
+        return seen, Recording(self.mirror_text, features, mirrored_actions(expert), mirrored_actions(executed), spans=spans, part=part)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a roll-out gave: the recording, and whether it stopped within 3 m or ever was there."""
+    """What a roll-out gave: the recording (and of a lesson its mirror image), and whether it stopped within 3 m or ever was there."""
 
-    recording: Recording
+    recordings: tuple[Recording, ...]
     success: bool
     oracle_success: bool
 
@@ -72,7 +83,7 @@ class Roller:
         """All episodes of one house. With temperature 0 and no expert share this is an evaluation: a stop ends the episode."""
         self.renderer.load(repainted(house, rng) if self.learning else house)
         layout = Layout(house)
-        runs = [self._start(house, navmesh, layout, episode) for episode in episodes]
+        runs = [self._start(navmesh, layout, episode, rng) for episode in episodes]
         policy = None
         if self.settings.expert_share < 1:
             policy = StreamPolicy(self.model, self.layout, [run.episode.instruction for run in runs])
@@ -87,24 +98,36 @@ class Roller:
             if policy:
                 policy.keep(going)
                 policy.tell([run.executed[-1] for run in active])
-        return [Outcome(run.recording(), run.success, run.oracle_success) for run in runs]
+        return [Outcome(run.recordings(), run.success, run.oracle_success) for run in runs]
 
-    def _start(self, house: House, navmesh: NavMesh, layout: Layout, episode: Episode) -> _Run:
-        env = HouseEnv(house, navmesh, self.renderer)
+    def _start(self, navmesh: NavMesh, layout: Layout, episode: Episode, rng: np.random.Generator) -> _Run:
+        env = HouseEnv(layout.house, navmesh, self.renderer)
         start = env.reset(episode.start)
         expert = Expert(navmesh, np.asarray(episode.goal), goal_radius_m=self.settings.stop_radius_m)
-        return _Run(episode, env, expert, Parts(layout, expert.distances, start, episode.instruction))
+        mirror_text = mirrored_text(self._reworded(navmesh, layout, expert, start, episode, rng)) if self.learning else ""
+        return _Run(episode, env, expert, Parts(layout, expert.distances, start, episode.instruction), mirror_text)
+
+    @staticmethod
+    def _reworded(navmesh: NavMesh, layout: Layout, expert: Expert, start: Pose, episode: Episode, rng: np.random.Generator) -> str:
+        """Another instruction for the same way, where one is found: words that stand for one lesson only are learned by heart with it."""
+        path = expert.distances.path(np.array(start.position_m))
+        told = describe(layout, navmesh, path, start, rng, wording_for(layout.house.name), 1) if len(path) > 1 else None
+        return told.text if told else episode.instruction
 
     def _see(self, runs: Sequence[_Run]) -> torch.Tensor:
         """Tower output [B, P, C], float32; float16 copies go into the recordings, and the policy sees the same rounding."""
         size = self.model.vision_tower.image_size
         images = np.stack([as_served(self.renderer.rgb(run.env.pose), size) for run in runs])
+        if self.learning:
+            images = np.concatenate([images, mirrored_images(images)])
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1.0
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             features = self.model.vision_tower(pixels).to(torch.float16)
-        for run, feature in zip(runs, features.numpy(), strict=True):
+        for run, feature in zip(runs, features.numpy(), strict=False):
             run.features.append(feature)
-        return features.float()
+        for run, feature in zip(runs, features[len(runs) :].numpy(), strict=False):  # none when not learning
+            run.mirror_features.append(feature)
+        return features[: len(runs)].float()
 
     def _decide(self, run: _Run, probabilities: np.ndarray, rng: np.random.Generator) -> bool:
         """Chooses, records and executes; False when the episode is over."""

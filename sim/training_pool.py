@@ -184,8 +184,8 @@ def roll_houses(task: RollTask) -> RollResult:
         if episodes:
             outcomes += roller.run(house, navmesh, episodes, np.random.default_rng([task.seed, *name.encode()]))
     if task.folder:
-        save_shard(Path(task.folder), [outcome.recording for outcome in outcomes])
-    wanted = np.concatenate([outcome.recording.expert for outcome in outcomes])
+        save_shard(Path(task.folder), [recording for outcome in outcomes for recording in outcome.recordings])
+    wanted = np.concatenate([outcome.recordings[0].expert for outcome in outcomes])
     return RollResult(
         len(outcomes), len(wanted), sum(o.success for o in outcomes), sum(o.oracle_success for o in outcomes),
         tuple(np.bincount(wanted[wanted >= 0], minlength=len(ACTIONS)).tolist()),

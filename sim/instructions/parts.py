@@ -60,7 +60,11 @@ class Parts:
     def __init__(self, layout: Layout, distances: DistanceTo, start: Pose, text: str) -> None:
         self._layout, self._distances = layout, distances
         self._rooms = self._ahead(start)
-        self.spans = (spans_by_room(text, len(self._rooms) - 1) if self._rooms else None) or ()
+        self.spans = self.spans_of(text)
+
+    def spans_of(self, text: str) -> tuple[Span, ...]:
+        """The parts of another text for the same walk; none where they can't be told."""
+        return (spans_by_room(text, len(self._rooms) - 1) if self._rooms else None) or ()
 
     def at(self, pose: Pose) -> int:
         """Index in `spans`, or UNKNOWN_PART: off the way that the text describes, or where nothing is known of it."""
