@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 from agents.cameras.choice import open_camera
 from agents.cameras.ranging import Ranging
@@ -29,6 +30,9 @@ from nvila_edge.serving.client import Client
 from nvila_edge.serving.errors import LinkDown
 from nvila_edge.serving.keys import client_keys
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # typing's own from Python 3.11 on
+
 DECISION_S, SERVER_S = 10.0, 60.0  # how long an answer, and a lost server, is waited for
 
 
@@ -43,6 +47,18 @@ class Ready:
 
 def _unheard(_: str) -> None:
     pass
+
+
+class Options(TypedDict, total=False):
+    """What run_agent and run_lines hand to open_loop as it is."""
+
+    robot: str
+    profile: str | None
+    connect_s: float
+    keys: Path | None
+    overlap: bool
+    zones: tuple[Zone, ...]
+    limits: VelocityLimits | None
 
 
 @contextmanager
@@ -97,38 +113,27 @@ def run_agent(
     camera: str | Path,
     instruction: str,
     *,
-    robot: str = "dry-run",
-    profile: str | None = None,
     on_event: Callable[[Event], None],
-    config: LoopConfig | None = None,
-    connect_s: float = 10.0,
-    keys: Path | None = None,
-    overlap: bool = False,
-    zones: tuple[Zone, ...] = (),
-    limits: VelocityLimits | None = None,
-    record: Record | None = None,
     on_warning: Callable[[str], None] = _unheard,
+    record: Record | None = None,
+    config: LoopConfig | None = None,
+    **options: Unpack[Options],
 ) -> Ended:
     """Follow one instruction and return how it ended (`fault` tells whether something failed); every event goes to `on_event` first.
 
-    record: what is recorded. The rest is as open_loop takes it, and so is what it raises.
-    SIGINT (KeyboardInterrupt) and SIGTERM (SystemExit) leave zero velocity behind.
+    record: what is recorded. The rest is as open_loop takes it, and so is what it raises; also ValueError, before a robot stands up, for a folder
+    that holds a recording already. SIGINT (KeyboardInterrupt), SIGTERM and SIGHUP (SystemExit) leave zero velocity behind.
     """
     checked_instruction(instruction)
-    _check_record(record)
-    options = {
-        "robot": robot,
-        "profile": profile,
-        "config": config,
-        "connect_s": connect_s,
-        "keys": keys,
-        "overlap": overlap,
-        "zones": zones,
-        "limits": limits,
-    }
-    with ending_on_signals(), open_loop(server, camera, **options, on_warning=on_warning) as ready, halting_on_signals(ready.loop.cancel):
-        with told(Telling(on_event, on_warning), record, instruction, ready.agent, server, ready.relay) as tell:
-            return follow(ready.loop, instruction, tell.event)
+    if record is not None:
+        check_folder(record.folder)
+    with (
+        ending_on_signals(),
+        open_loop(server, camera, config=config, on_warning=on_warning, **options) as ready,
+        halting_on_signals(ready.loop.cancel),
+        told(Telling(on_event, on_warning), record, instruction, ready.agent, server, ready.relay) as tell,
+    ):
+        return follow(ready.loop, instruction, tell.event)
 
 
 def run_lines(
@@ -136,34 +141,24 @@ def run_lines(
     camera: str | Path,
     source: Iterable[str],
     *,
-    robot: str = "dry-run",
-    profile: str | None = None,
     on_event: Callable[[Event], None],
-    connect_s: float = 10.0,
-    keys: Path | None = None,
-    overlap: bool = False,
-    zones: tuple[Zone, ...] = (),
-    limits: VelocityLimits | None = None,
-    record: Record | None = None,
     on_warning: Callable[[str], None] = _unheard,
+    record: Record | None = None,
+    **options: Unpack[Options],
 ) -> Ended | None:
     """Follow one instruction after the other, until no more lines come; a new line cancels the one under way, an empty one only that.
 
     Each is recorded in a folder of its own. Returns how the last one ended, None when there was none.
-    A line that cannot be followed, and so is no ValueError here, ends with "error".
+    A line that cannot be followed, and so is no ValueError here, ends with "error". The rest is as in run_agent.
     """
-    options = {
-        "robot": robot,
-        "profile": profile,
-        "connect_s": connect_s,
-        "keys": keys,
-        "overlap": overlap,
-        "zones": zones,
-        "limits": limits,
-    }
-    _check_record(record)
+    if record is not None:
+        check_folder(record.folder)
     ended, count = None, 0
-    with ending_on_signals(), open_loop(server, camera, **options, on_warning=on_warning) as ready, halting_on_signals(ready.loop.cancel):
+    with (
+        ending_on_signals(),
+        open_loop(server, camera, on_warning=on_warning, **options) as ready,
+        halting_on_signals(ready.loop.cancel),
+    ):
         lines = Lines(source, lambda: ready.loop.cancel("a new instruction came"))
         while (line := lines.take()) is not None:
             if line:
@@ -171,12 +166,6 @@ def run_lines(
                 with told(Telling(on_event, on_warning), own, line, ready.agent, server, ready.relay) as tell:
                     ended = _follow_line(ready.loop, line, lines, tell.event)
     return ended
-
-
-def _check_record(record: Record | None) -> None:
-    """Raises ValueError, before a robot stands up, for a folder that holds a recording already."""
-    if record is not None:
-        check_folder(record.folder)
 
 
 def _follow_line(loop: Loop, line: str, lines: Lines, on_event: Callable[[Event], None]) -> Ended:

@@ -79,14 +79,11 @@ class DaggerRun:
 
     def prepare(self) -> None:
         """Frames and episodes of every house, then the tokenizer."""
-        recipe, size = self.recipe, self.recipe.model
+        recipe = self.recipe
         tasks = [
-            PrepareTask(
-                name, str(self.out / "data"), recipe.vision.frames_per_house, recipe.episodes_per_house, recipe.errands_per_house, size.image,
-                size.image // size.patch, recipe.seed,
-            )
+            self._preparing(name, recipe.vision.frames_per_house, recipe.episodes_per_house, recipe.errands_per_house)
             for name in self.names
-        ]  # fmt: skip
+        ]
         started_s = time.monotonic()
         for done, name in enumerate(self.pool.prepare(tasks), 1):
             if done % 20 == 0 or done == len(tasks):
@@ -96,6 +93,10 @@ class DaggerRun:
             texts = [e.instruction.lower() for name in self.names for e in load_split(self.out / "data" / ROUTES, name).episodes]
             words = " ".join((*CATEGORIES, *COLOURS, *ROOM_KINDS, NOWHERE, "where is which side do you see left middle right"))
             save_tokenizer(train_tokenizer([*texts, *[words] * 50], recipe.vocabulary), self.out / "tokenizer")
+
+    def _preparing(self, house: str, frames: int, routes: int, errands: int) -> PrepareTask:
+        size = self.recipe.model
+        return PrepareTask(house, str(self.out / "data"), frames, routes, errands, size.image, size.image // size.patch, self.recipe.seed)
 
     def frames(self, names: list[str]) -> tuple[FrameSet, list[list[Seen]]]:
         """Labelled frames of these houses."""
@@ -221,11 +222,7 @@ class DaggerRun:
         first = recipe.houses + (number - 1) * stage.houses_per_round
         houses = [f"train_{house:04d}" for house in range(first, first + stage.houses_per_round)]
         counts = {ROUTES: stage.episodes_per_house, ERRANDS: stage.errands_per_house}
-        size, folder = recipe.model, str(self.out / "data")
-        tasks = [
-            PrepareTask(house, folder, 0, counts[ROUTES], counts[ERRANDS], size.image, size.image // size.patch, recipe.seed)
-            for house in houses
-        ]
+        tasks = [self._preparing(house, 0, counts[ROUTES], counts[ERRANDS]) for house in houses]
         for _ in self.pool.prepare(tasks):
             pass
         return houses, counts

@@ -34,14 +34,14 @@ def frame_question(seen: list[Seen], room: int, features: np.ndarray, rng: np.ra
     doors = [thing for thing in seen if thing.category == _DOOR]
     of_doors = kind < ROOM_SHARE + DOOR_SHARE and bool(doors)
     things = doors if of_doors else seen
-    name, third = _asked(seen, things[rng.integers(len(things))], rng) if things else ("", None)
-    if not name:
+    name, third = _asked(seen, things[rng.integers(len(things))], rng) if things else (None, None)
+    if name is None:
         name = str(rng.choice([other for other in FURNITURE if CATEGORIES.index(other) not in {s.category for s in seen}]))
     return episode(str(rng.choice(_WHERE)).format(thing=name), NOWHERE if third is None else THIRDS[third])
 
 
-def _asked(seen: list[Seen], thing: Seen, rng: np.random.Generator) -> tuple[str, int | None]:
-    """A name to ask for by the example of a thing in view, and the third where it is (None: nowhere); "" to ask for something quite different."""
+def _asked(seen: list[Seen], thing: Seen, rng: np.random.Generator) -> tuple[str | None, int | None]:
+    """A name to ask for by the example of a thing in view, and the third where it is (None: nowhere); no name to ask for something quite different."""
     category, draw = CATEGORIES[thing.category], rng.random()
     alike = [other for other in seen if other.category == thing.category]
     if draw < _PRESENT:
@@ -51,4 +51,4 @@ def _asked(seen: list[Seen], thing: Seen, rng: np.random.Generator) -> tuple[str
     if draw < _PRESENT + _OTHER_COLOUR or thing.category == _DOOR:
         colours = {other.colour for other in alike}
         return f"{rng.choice([colour for number, colour in enumerate(COLOURS) if number not in colours])} {category}", None
-    return "", None
+    return None, None

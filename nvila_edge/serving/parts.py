@@ -39,9 +39,8 @@ class Pictures:
             path = Path(folder) / "video"
             path.write_bytes(_decoded(data, kind))
             width, height = video_size(path)
-            if (
-                self._frames * width * height > MAX_PIXELS
-            ):  # before anything is decoded; what the header says may be a lie, so it is counted below
+            # before anything is decoded; what the header says may be a lie, so it is counted below
+            if self._frames * width * height > MAX_PIXELS:
                 raise ValueError(
                     f"{self._frames} frames of the video would be {self._frames * width * height / 1e6:.0f} megapixels; at most "
                     f"{MAX_PIXELS / 1e6:.0f} are allowed: send a smaller one"

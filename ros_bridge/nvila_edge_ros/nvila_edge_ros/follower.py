@@ -29,17 +29,11 @@ from nvila_edge_ros.base import TopicBase
 from nvila_edge_ros.camera import TopicCamera
 from nvila_edge_ros.settings import Settings
 
-CONNECT_S, DECISION_S, SERVER_S, ROBOT_S = (
-    10.0,
-    5.0,
-    60.0,
-    5.0,
-)  # how long a first connection, an answer, a lost server and odometry are waited for
+# how long a first connection, an answer, a lost server and odometry are waited for
+CONNECT_S, DECISION_S, SERVER_S, ROBOT_S = 10.0, 5.0, 60.0, 5.0
+_SILENT = "the server went silent while the robot moved"
 
 Tell = Callable[[dict[str, Any]], None]
-
-
-_SILENT = "the server went silent while the robot moved"
 
 
 class Busy(RuntimeError):
