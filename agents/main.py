@@ -95,6 +95,8 @@ def open_loop(
         info = client.hello(connect_s)
         agent = agent or agent_profile(info.agent)
         check_prompt(agent, info.profile)
+        if agent.leaks_queue:
+            raise ValueError(f"{agent.name} starts with what was left of the episode before: for evaluations only; name another --profile")
         policy = remote_policy(agent, client, DECISION_S)
         bounds = config or loop_config(agent, GuardLimits() if robot == "dry-run" else ON_ROBOT, SERVER_S)
         forced = ForcedStop(agent.privileged_stop) if agent.privileged_stop else None

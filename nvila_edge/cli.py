@@ -5,6 +5,8 @@ Nothing else in nvila_edge than the verbs imports agents, sim or export.
 
 from __future__ import annotations
 
+import difflib
+import errno
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -71,7 +73,10 @@ def parse(arguments: Sequence[str]) -> Any:
             if name.split()[0] == arguments[0]:
                 print(f"nvila-edge {name}: {_summary(verb)}\n  example: {verb.example}")
         raise SystemExit(0)
-    print(f"nvila-edge: unknown verb {' '.join(arguments[:1])!r}\n\n{usage()}", file=sys.stderr)
+    said = " ".join(arguments[: 2 if arguments[0] in groups else 1])
+    close = difflib.get_close_matches(said, VERBS, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    print(f"nvila-edge: unknown verb {said!r}{hint}\n\n{usage()}", file=sys.stderr)
     raise SystemExit(2)
 
 
@@ -93,13 +98,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1 if _is_ours(error) and isinstance(error.__cause__, OSError) else 2  # such as OutputError for a full disk
+        return 1 if _failed_on_the_way(error) else 2
     except RuntimeError as error:
         if not _is_ours(error):
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _failed_on_the_way(error: ValueError | OSError) -> bool:
+    """Whether nothing in the request is wrong: the disk is full or broken, or that is what lies behind one of our errors (such as OutputError)."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        return True
+    return _is_ours(error) and isinstance(error.__cause__, OSError)
 
 
 def _is_ours(error: Exception) -> bool:

@@ -15,8 +15,8 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -158,8 +158,8 @@ class DaggerRun:
             rolled_s = time.monotonic() - started_s
             with ThreadPoolExecutor(1) as background:
                 ahead = background.submit(self.roll, number + 1) if 0 < number < stage.rounds else None
-                with _leaving_one_processor() if ahead else nullcontext():
-                    loss = self.train_round(learner, number, data)
+                with _sharing_processors(ahead) as share:
+                    loss = self.train_round(learner, number, data, share)
                 learner.save(number + 1)
                 if ahead is not None:
                     ahead.result()
@@ -236,8 +236,8 @@ class DaggerRun:
         }
         return {f"validation_{kind}_{name}": told[kind][name] for kind in told for name in ("SR", "OS")}
 
-    def train_round(self, learner: Learner, number: int, data: GroundingData) -> float:
-        """One round's steps; returns the mean loss. Cosine over the whole run, 3 % warm-up."""
+    def train_round(self, learner: Learner, number: int, data: GroundingData, share: Callable[[], None]) -> float:
+        """One round's steps, `share` before each; returns the mean loss. Cosine over the whole run, 3 % warm-up."""
         stage, losses, estimate = self.recipe.dagger, [], Estimate()
         ends = [stage.cloning_steps + done * stage.steps_per_round for done in range(stage.rounds + 1)]
         routes, errands = (
@@ -246,6 +246,7 @@ class DaggerRun:
         )
         curriculum = Curriculum(stage, routes, errands)
         for step in range(max(learner.step, ends[number - 1] if number else 0), ends[number]):
+            share()
             rng = np.random.default_rng([self.recipe.seed, step, 2])
             warm = min(1.0, (step + 1) / (0.03 * ends[-1]))
             rate = stage.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * step / ends[-1]))
@@ -263,14 +264,17 @@ class DaggerRun:
 
 
 @contextmanager
-def _leaving_one_processor() -> Iterator[None]:
-    """To roll-outs that run meanwhile; their processes give way to this one (sim/training_pool.py)."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, before - 1))
+def _sharing_processors(ahead: Future[object] | None) -> Iterator[Callable[[], None]]:
+    """A function that leaves one processor to roll-outs while they run; their processes give way to this one (sim/training_pool.py)."""
+    every = torch.get_num_threads()
+
+    def share() -> None:
+        torch.set_num_threads(every if ahead is None or ahead.done() else max(1, every - 1))
+
     try:
-        yield
+        yield share
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(every)
 
 
 def shards(rounds: Path, number: int, kind: str) -> list[Path]:

@@ -45,11 +45,16 @@ class DistanceTo:
 
     def distance(self, point: np.ndarray) -> float:
         """Metres of the shortest path from `point` [3] to the goal; inf when there is none."""
-        return self._way(tuple(point.tolist()))[0]
+        return self._way(_key(point))[0]
 
     def path(self, point: np.ndarray) -> np.ndarray:
         """The shortest path from `point` to the goal: float [n, 3], snapped start first; [0, 3] when there is none."""
-        return self._way(tuple(point.tolist()))[1].copy()
+        return self._way(_key(point))[1].copy()
+
+
+def _key(point: np.ndarray) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in point)
+    return x, y, z
 
 
 class NavMesh:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import socket
@@ -86,7 +87,25 @@ def test_mistakes_are_one_line_with_the_mend(tmp_path: Path, capsys: pytest.Capt
         (("data", "houses", "--out", str(tmp_path), "--houses", "3", "--episodes", "2"), "at least one episode in each"),
     ):
         status, said = cli.main(arguments), capsys.readouterr().err
-        assert status in (1, 2) and said.startswith("error: ") and message in said and said.count("\n") == 1, said
+        assert status == 2 and said.startswith("error: ") and message in said and said.count("\n") == 1, said
+
+
+def test_a_full_disk_is_no_mistake_of_the_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(self: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
+
+    monkeypatch.setattr(cli.VERBS["report"], "run", full)
+    assert cli.main(("report", str(tmp_path))) == 1
+
+
+def test_an_unknown_verb_is_named_whole_with_what_may_be_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, said in (
+        (("data", "houzes"), "unknown verb 'data houzes' (did you mean 'data houses'?)"),
+        (("evl",), "'evl' (did you mean 'eval'?)"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        assert ended.value.code == 2 and said in capsys.readouterr().err
 
 
 def test_a_machine_without_egl_is_told_what_to_install() -> None:

@@ -17,11 +17,6 @@ GROUP = 128
 PARTS = ("qweight", "scales", "scaled_zeros")
 
 
-def is_awq(found: Mapping[str, Any]) -> bool:
-    """Whether any of these names is a packed layer's."""
-    return any(name.endswith(".qweight") for name in found)
-
-
 def packed(found: Mapping[str, Any]) -> dict[str, tuple[tuple[int, int], Any]]:
     """Layer name -> ([N, K], its qweight), for the packed layers among these tensors (weights.StoredTensor).
 

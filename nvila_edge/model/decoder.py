@@ -39,8 +39,11 @@ def decoder(
             key, value = torch.cat([past[index][0], key], 2), torch.cat([past[index][1], value], 2)
         groups = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-        scores = query @ key.transpose(2, 3) * attention.head_dim**-0.5 + mask
-        mixed = scores.softmax(-1, dtype=torch.float32).to(value.dtype) @ value
+        scores = (query * attention.head_dim**-0.5) @ key.transpose(2, 3)
+        if index == 0:
+            mask = mask.clamp(min=torch.finfo(scores.dtype).min).to(scores.dtype)
+        with torch.autocast(scores.device.type, enabled=False):  # its softmax would write float32, which takes a CPU twice as long
+            mixed = (scores + mask).softmax(-1) @ value.to(scores.dtype)
         hidden = hidden + attention.o_proj(mixed.transpose(1, 2).flatten(2))
         hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
         if layers is not None:

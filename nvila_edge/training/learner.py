@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from nvila_edge.model.nvila import NVILA
+from nvila_edge.training.checkpoints import TrainingError
 from nvila_edge.training.muon import MuonAdamW
 from nvila_edge.training.pointing import Pointing
 from nvila_edge.training.states import save_state
@@ -43,7 +44,7 @@ class Learner:
     def learn(self, walked: Batch, asked: Batch | None, rate: float) -> float:
         """One step; returns the loss. rate: as in MuonAdamW.step.
 
-        Raises FloatingPointError when the loss is not finite: the file holds the last good state.
+        Raises TrainingError when the loss is not finite: the file holds the last good state.
         """
         with torch.autocast(self._device.type, torch.bfloat16):
             loss = stream_loss(self.model, walked.to(self._device), self._pointing)
@@ -53,5 +54,5 @@ class Learner:
         self.step += 1
         value = float(loss.detach())
         if not np.isfinite(value):
-            raise FloatingPointError(f"the loss became {value} at step {self.step}; {self._file} holds the last good state")
+            raise TrainingError(f"the loss became {value} at step {self.step}; {self._file} holds the last good state")
         return value

@@ -164,3 +164,5 @@ def test_an_agent_that_does_not_exist_or_fit_is_refused_before_anything_moves(im
             run_agent(server.address, images, "go", profile="navit", on_event=lambda _: None)
         with pytest.raises(ValueError, match="this model was made for 'stream'"):
             run_agent(server.address, images, "go", profile="navila", on_event=lambda _: None)
+    with start_pixel_server("navila") as server, pytest.raises(ValueError, match="for evaluations only"):
+        run_agent(server.address, images, "go", profile="navila-leak", on_event=lambda _: None)

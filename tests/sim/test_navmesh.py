@@ -238,3 +238,12 @@ def test_outlines_with_holes_become_polygons_of_the_same_area() -> None:
     found = polygons([outline, *holes])
     areas = [sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(ring, ring[1:] + ring[:1], strict=True)) / 2 for ring in found]
     assert sum(abs(area) for area in areas) == 120 - 12 and max(len(ring) for ring in found) <= 6
+
+
+def test_points_may_be_lists_and_tuples() -> None:
+    mesh, here, there = toy(), point(-1.5, FLOOR_Y, 0.5), point(1.5, FLOOR_Y, 0.5)
+    for kind in (list, tuple):
+        a, b = kind(here.tolist()), kind(there.tolist())
+        assert mesh.geodesic(a, b) == mesh.geodesic(here, there) and np.array_equal(mesh.path(a, b), mesh.path(here, there))
+        assert mesh.is_navigable(a) == mesh.is_navigable(here) and np.array_equal(mesh.snap(a), mesh.snap(here))
+        assert np.array_equal(mesh.try_step(a, b), mesh.try_step(here, there))

@@ -16,7 +16,7 @@ from agents.executor import Executor, ExecutorConfig
 from agents.guard import GuardLimits, Refused
 from agents.limits import VelocityLimits
 from agents.loop import Loop
-from agents.profiles import loop_config, remote_policy
+from agents.profiles import ForcedStop, loop_config, remote_policy
 from agents.protocols import HandsOff, Motion, Odometry, RobotError
 from agents.robots.go2 import DRIVEN
 from nvila_edge.navigation.actions import Primitive
@@ -183,7 +183,8 @@ class Follower:
         self._camera.begin()
         policy = remote_policy(agent, self.client, DECISION_S)
         config = replace(loop_config(agent, limits, SERVER_S), robot_deadline_s=ROBOT_S)
-        yield from Loop(policy, self._camera, robot, link, config, pose=self._pose).run(instruction, goal)
+        forced = ForcedStop(agent.privileged_stop) if agent.privileged_stop else None
+        yield from Loop(policy, self._camera, robot, link, config, forced, pose=self._pose).run(instruction, goal)
 
     def _pose(self) -> Odometry:
         if reasons := self._base.blocks.values():

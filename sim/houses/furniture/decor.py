@@ -8,9 +8,6 @@ from sim.houses.furniture.palette import BRASS, IRON, STEEL, Kit, Paint, shade
 from sim.houses.furniture.parts import contrast, doors, handle_paint
 from sim.houses.furniture.primitives import Sketch
 
-_SOIL = Paint((0.22, 0.15, 0.10))
-_POTS = ((0.72, 0.36, 0.22), (0.93, 0.92, 0.90), (0.25, 0.27, 0.30), (0.30, 0.45, 0.60))
-
 
 def bordered_rug(s: Sketch, k: Kit) -> None:
     """A rectangle with a border and a field."""

@@ -7,7 +7,6 @@ import numpy as np
 from sim.houses.furniture.palette import CHROME, IRON, RUBBER, STEEL, Kit, Paint, shade
 from sim.houses.furniture.primitives import Sketch
 
-_KEYS = Paint((1, 1, 1), "keys", 0)
 _BLACK = Paint((0.07, 0.07, 0.08))
 _SCREEN = Paint((1, 1, 1), "tv_screen", 0)
 
