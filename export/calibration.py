@@ -84,13 +84,18 @@ class Calibration:
                 )
 
 
-def read_calibration(folder: str | Path) -> Calibration:
-    """The recordings (.npz) and pictures of a folder, by file name. Raises ValueError when there are none or one cannot be read."""
+def read_calibration(folder: str | Path, besides: Sequence[Recording] = ()) -> Calibration:
+    """The recordings (.npz) and pictures of a folder, by file name, and what was read `besides`.
+
+    Raises ValueError when there are none or one cannot be read.
+    """
     root = Path(folder)
-    recordings = [_read(path) for path in sorted(root.glob("*.npz"))]
+    recordings = [*besides, *(_read(path) for path in sorted(root.glob("*.npz")))]
     images = [_picture(path) for path in sorted(root.iterdir()) if path.suffix.lower() in _PICTURES] if root.is_dir() else []
     if not recordings and not images:
-        raise ValueError(f"{folder} holds neither .npz recordings nor {', '.join(_PICTURES)}; record some, or use --calibration builtin")
+        raise ValueError(
+            f"{folder} holds neither recordings (nvila-edge agent --record, .npz) nor {', '.join(_PICTURES)}; record some, or use --calibration builtin"
+        )
     return Calibration(recordings, images, root.name)
 
 

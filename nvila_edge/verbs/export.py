@@ -29,7 +29,7 @@ class Export:
     arch: str | None = None
     """GPU architectures to build for, as sm86,sm89 (TensorRT-RTX, on any machine); left out: this machine's GPU."""
     calibration: str = "builtin"
-    """"builtin": the expert's decisions in houses of train; or a folder of .npz recordings (export.calibration.write_recording) and pictures."""
+    """"builtin": the expert's decisions in houses of train; or a folder of what agents recorded (--record), .npz recordings and pictures."""
 
     agent: str = "ours"
     """The agent that the model is meant for, which eval and agent choose by themselves: ours, navila, navila-bench, navid .."""

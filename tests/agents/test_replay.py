@@ -21,6 +21,7 @@ from nvila_edge import cli  # noqa: E402
 from nvila_edge.navigation.actions import ACTIONS  # noqa: E402
 from nvila_edge.serving.errors import LinkDown  # noqa: E402
 from nvila_edge.serving.process import start_server  # noqa: E402
+from nvila_edge.verbs.recorded import calibration  # noqa: E402
 from sim.report.recording import page  # noqa: E402
 from tests.nvila_edge.pixel_engine import start_pixel_server  # noqa: E402
 
@@ -174,3 +175,14 @@ def test_the_ring_of_an_agent_keeps_what_went_before_an_answer_that_is_no_action
     folders = sorted((tmp_path / "ring").iterdir())
     assert [folder.name for folder in folders] == ["000-rejected", "001-rejected"]
     assert [read_recording(folder).decisions[-1].decision.text for folder in folders] == ["mumble mumble"] * 2
+
+
+def test_what_an_agent_recorded_calibrates_an_export(tmp_path: Path) -> None:
+    with start_pixel_server("stream") as server:
+        recordings = [record(server.address, tmp_path / "runs" / name, images(tmp_path / name, 6)) for name in ("a", "b")]
+    both, one = calibration(str(tmp_path / "runs"), "train", 1, 0), calibration(str(tmp_path / "runs" / "a"), "train", 1, 0)
+    assert [found.instruction for found in both.recordings] == [INSTRUCTION] * 2 and len(one.recordings) == 1
+    for recording, found in zip(recordings, both.recordings, strict=True):
+        assert [ACTIONS[index] for index in found.actions] == [decided.decision.action for decided in recording.decisions]
+        assert found.frames.shape == (len(recording.decisions), 48, 64, 3)
+    assert np.array_equal(one.recordings[0].frames, both.recordings[0].frames)
