@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from nvila_edge.finite import finite
 from nvila_edge.model.nvila import NVILA
 from nvila_edge.progress import Estimate
 from nvila_edge.training.builtin import new_model
@@ -73,7 +74,7 @@ class DaggerRun:
     def log(self, **entry: object) -> None:
         """A line in log.jsonl."""
         with (self.out / "log.jsonl").open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write(json.dumps(finite(entry)) + "\n")
 
     # -- data ------------------------------------------------------------------------------------------------------------------------
 

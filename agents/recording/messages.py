@@ -50,8 +50,6 @@ def plain(value: Any) -> Any:
     """As JSON holds it: numbers that are not finite as "inf", "-inf", "nan"; arrays (pictures) are left out; enums by name."""
     if isinstance(value, Enum):
         return value.name
-    if isinstance(value, float) and not math.isfinite(value):
-        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -59,7 +57,7 @@ def plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         kept = ((field.name, getattr(value, field.name)) for field in fields(value))
         return {"type": type(value).__name__} | {name: plain(item) for name, item in kept if not isinstance(item, np.ndarray)}
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+    return finite(value) if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def of_event(event: Any, at_ns: int, image_ns: int) -> list[Message]:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nvila_edge.finite import finite
+
 _WIDTH, _HEIGHT, _MARGIN = 900, 320, 48
 _POINTS = 600  # a longer run is drawn by the means of its parts
 
@@ -20,7 +22,7 @@ class Journal:
         self.lines = [line for line in _lines(self._path) if line["step"] <= done and (done or "held_out_loss" not in line)]
         if write:
             part = self._path.with_suffix(".part")
-            part.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
+            part.write_text("".join(json.dumps(finite(line)) + "\n" for line in self.lines))
             part.replace(self._path)
 
     def add(self, line: dict[str, Any]) -> None:
@@ -28,7 +30,7 @@ class Journal:
         self.lines.append(line)
         if self._write:
             with self._path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(json.dumps(finite(line)) + "\n")
 
     def report(self, title: str) -> None:
         """Writes report.html."""
@@ -40,11 +42,11 @@ def page(title: str, lines: Sequence[dict[str, Any]]) -> str:
     steps = [line for line in lines if line.get("loss") is not None]
     if not steps:
         return f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><p>no step was made yet"
-    drawn = _thinned([(line["step"], line["loss"]) for line in steps])
-    held = [f"{line['held_out_loss']:.4f} after {line['step']} steps" for line in lines if "held_out_loss" in line]
+    drawn = _thinned([(line["step"], float(line["loss"])) for line in steps])
+    held = [f"{float(line['held_out_loss']):.4f} after {line['step']} steps" for line in lines if "held_out_loss" in line]
     seconds = sum(line.get("seconds", 0.0) for line in steps)
     facts = {
-        "steps": steps[-1]["step"], "last loss": f"{steps[-1]['loss']:.4f}", "samples": sum(line["samples"] for line in steps),
+        "steps": steps[-1]["step"], "last loss": f"{float(steps[-1]['loss']):.4f}", "samples": sum(line["samples"] for line in steps),
         "positions a second": f"{sum(line['positions'] for line in steps) / seconds:.0f}" if seconds else "-",
         "held-out loss": "; ".join(held) or "-",
     }  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from nvila_edge.finite import finite
 from nvila_edge.options.prune import PruneOptions
 from nvila_edge.training.delta_loss import REDUCTIONS, Answered, delta_loss
 from nvila_edge.training.pruning import choices
@@ -167,7 +168,7 @@ def _write(pruned: Pruned, report: str) -> None:
     _replace(out / "mixture.yaml", yaml.safe_dump(mixture, sort_keys=False, allow_unicode=True))
     _replace(out / "scores.csv", _table(pruned))
     _replace(out / "report.html", report)
-    _replace(out / "summary.json", json.dumps(summary(pruned), indent=2) + "\n")
+    _replace(out / "summary.json", json.dumps(finite(summary(pruned)), indent=2) + "\n")
 
 
 def _plain(name: str, taken: Container[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from agents.loop import Loop
 from agents.profiles import ForcedStop, loop_config, remote_policy
 from agents.protocols import HandsOff, Motion, Odometry, RobotError
 from agents.robots.go2 import DRIVEN
+from nvila_edge.finite import finite
 from nvila_edge.navigation.actions import Primitive
 from nvila_edge.navigation.agent_profiles import agent_profile, check_prompt
 from nvila_edge.navigation.profiles import checked_instruction
@@ -205,16 +205,11 @@ class Follower:
         return replace(DRIVEN, **own, turn_deg=turn_deg, corridor=self._base.corridor).within(limits)
 
 
-def _number(value: float, digits: int) -> float | str:
-    """As JSON holds it: one that is not finite as "nan", "inf" or "-inf"."""
-    return round(value, digits) if math.isfinite(value) else str(value)
-
-
 def _told(event: Event) -> dict[str, Any] | None:
     """An event as progress; None for what is not worth a message."""
     match event:
         case Decided(n=n, decision=decision, latency_ms=latency_ms):
-            what = {"text": decision.text, "probability": _number(decision.probability, 4), "latency_ms": round(latency_ms, 1)}
+            what = {"text": decision.text, "probability": finite(round(decision.probability, 4)), "latency_ms": round(latency_ms, 1)}
             return {"state": "decided", "decision": n, "rejected": decision.rejected, **what}
         case Executed(n=n, primitive=primitive, motion=motion):
             what = {"moved_m": round(motion.moved_m, 3), "turned_deg": round(motion.turned_deg, 1), "collided": motion.collided}
