@@ -15,6 +15,7 @@ from rosbags.typesys import Stores, get_typestore  # pyright: ignore[reportMissi
 
 from agents.events import Captured, Decided, Ended, Executed, RobotBack, RobotLost, ServerBack, ServerLost, Withheld
 from agents.protocols import Frame
+from nvila_edge.finite import finite
 from nvila_edge.navigation.actions import ACTIONS, SENTENCES, Action
 from nvila_edge.serving.jpeg import encode_jpeg
 
