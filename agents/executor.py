@@ -66,7 +66,7 @@ class ExecutorConfig:
     obey_deg: float = 2.0
     stalls: int = 2
     blocked_s: float = 1.0
-    odom_timeout_s: float = 0.3  # issue 7: how old odometry may be
+    odom_timeout_s: float = 0.3  # how old odometry may be: what is driven on is never older than what a watchdog would wait for
     turn_deg: int = TURN_STEP_DEG
     limits: VelocityLimits = VelocityLimits()
     corridor: Corridor = Corridor()

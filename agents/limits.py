@@ -28,7 +28,7 @@ class VelocityLimits:
     """What a command may ask for. The defaults suit a small indoor robot; nav2's own allow 0.5 m/s, 2.5 rad/s, 2.5 m/s^2 and 3.2 rad/s^2.
 
     deadband_velocity: below this a robot stands, so that less is sent as zero. velocity_timeout: seconds without a command until the
-    watchdog stops the robot (issue 7: 0.3; nav2: 1.0). smoothing_frequency: commands per second.
+    watchdog stops the robot (nav2: 1.0; 0.3 leaves 0.2 s for braking where a stop is promised within 0.5 s). smoothing_frequency: commands per second.
     """
 
     max_velocity: Pair = (0.5, 1.0)

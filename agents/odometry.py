@@ -24,7 +24,7 @@ class BadOdometry(RuntimeError):
 
 
 class OdometryCheck:
-    """Checks poses one after the other. `max_age_s`: of a pose (issue 7: 0.3). A leap: faster than 3 times the speed limit, and beyond what legs sway.
+    """Checks poses one after the other. `max_age_s`: of a pose. A leap: faster than 3 times the speed limit, and beyond what legs sway.
 
     Stamps are on the robot-side clock as seen from here; one from the future means that a clock jumped, and is a fault too.
     """

@@ -19,6 +19,7 @@ from agents.robots.estop import press
 from agents.robots.kinematic import Kinematic
 from agents.robots.remote import Remote
 from agents.watchdog import Watchdog
+from agents.zones import read_zones
 from nvila_edge.cli import main
 from nvila_edge.navigation.actions import Primitive
 from nvila_edge.serving.process import ServerProcess, start_process
@@ -160,3 +161,11 @@ def test_an_agent_heeds_its_file_with_a_robots_process_that_allows_more(
     watching.join(25)
     linear, angular = np.abs(seen).max(axis=0)
     assert 0.03 < linear <= 0.1 + 1e-9 and angular <= 0.4 + 1e-9
+
+
+def test_the_files_to_copy_are_read() -> None:
+    folder = Path(__file__).parents[2] / "nvila_edge" / "recipes" / "robots"
+    limits = read_limits(folder / "limits.yaml")
+    assert limits == VelocityLimits((0.3, 0.8), (0.0, -0.8), (0.5, 1.6), (-1.0, -1.6)) and limits.velocity_timeout == 0.3
+    room, stairs = read_zones(folder / "zones.yaml")
+    assert not room.forbids(0, 0) and room.forbids(6, 0) and stairs.forbids(4, 2) and not stairs.forbids(0, 0)
