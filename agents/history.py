@@ -35,7 +35,7 @@ def frames_for_decision(profile: PromptProfile, history: History) -> tuple[int, 
     `stream`: the newest. `navila`: the window over the whole history. Raises ValueError before the first frame.
     """
     ids = history.ids
-    if profile.name == "stream":
+    if profile.keeps_past:
         window(len(ids), 1)
         return ids[-1:]
     return tuple(ids[index] for index in window(len(ids), profile.frames) if index is not None)

@@ -72,7 +72,7 @@ class RemotePolicy:
         self._history.observe(frame.frame_id)
         self._newest = frame
         prompt = self._agent.prompt if self._profile is None else self._profile.name
-        if prompt and (prompt != "stream" or self._left == 0):
+        if prompt and (self._left == 0 or not profile(prompt).keeps_past):
             self._open(prompt).send(frame.frame_id, frame.rgb, frame.captured_s)
 
     def executed(self, action: Action, primitive: Primitive, motion: Motion) -> None:

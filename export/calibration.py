@@ -130,7 +130,7 @@ def fused_sequences(inputs: Inputs, recordings: Sequence[Recording], most_tokens
     sequences: list[FusedSequence] = []
     held = 0
     for recording in recordings:
-        for sequence in [_stream(inputs, recording)] if inputs.profile.name == "stream" else _windows(inputs, recording):
+        for sequence in [_stream(inputs, recording)] if inputs.profile.keeps_past else _windows(inputs, recording):
             if held >= most_tokens:
                 return sequences
             sequences.append(sequence)

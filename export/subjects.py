@@ -85,7 +85,7 @@ class EngineSubject:
     def __init__(self, engine: Engine) -> None:
         self._engine, self.profile, self.image_size = engine, engine.profile.name, engine.spec.vision.image_size
         self.runs_on = engine.runs_on
-        self._window: deque[np.ndarray] = deque(maxlen=1 if self.profile == "stream" else engine.spec.frames)
+        self._window: deque[np.ndarray] = deque(maxlen=1 if engine.profile.keeps_past else engine.spec.frames)
         self._session: Session = engine.session(INSTRUCTION)
         self.prefill, self.decode = _language_passes(engine)
 

@@ -16,6 +16,7 @@ from nvila_edge.engines.engine import Engine, load_bundle
 from nvila_edge.engines.manifest import read_manifest
 from nvila_edge.engines.spec import EngineSpec
 from nvila_edge.navigation.actions import ACTIONS
+from nvila_edge.navigation.profiles import profile
 from nvila_edge.navigation.window import window
 
 # gates: what quantisation may cost
@@ -85,12 +86,12 @@ def replay(engine: Engine, recordings: Sequence[Recording], most: int = 10**9) -
 def _judged(engine: Engine, decisions: int, share: int) -> list[int]:
     """Which decisions of a recording are compared: the first ones of a stream, which cannot be entered later; of windows some evenly spread."""
     share = min(share, decisions)
-    return list(range(share)) if engine.profile.name == "stream" else [int((i + 0.5) * decisions / share) for i in range(share)]
+    return list(range(share)) if engine.profile.keeps_past else [int((i + 0.5) * decisions / share) for i in range(share)]
 
 
 def _frames(engine: Engine, now: int) -> list[int]:
     """The frames that decision `now` is given."""
-    return [now] if engine.profile.name == "stream" else [i for i in window(now + 1, engine.spec.frames) if i is not None]
+    return [now] if engine.profile.keeps_past else [i for i in window(now + 1, engine.spec.frames) if i is not None]
 
 
 def compare(engine: Callable[[], Engine], reference: Callable[[], Engine], recordings: Sequence[Recording], most: int = 10**9) -> Accuracy:
@@ -119,7 +120,7 @@ def compare(engine: Callable[[], Engine], reference: Callable[[], Engine], recor
 
 def affordable(spec: EngineSpec, weights: int, budget: float) -> int:
     """How many decisions of a model with so many decoder weights are compared: at least four."""
-    frames = 1 if spec.profile == "stream" else spec.frames
+    frames = 1 if profile(spec.profile).keeps_past else spec.frames
     return max(4, int(budget / (weights * frames * (spec.vision.tokens + 1))))
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -265,7 +266,7 @@ class DaggerRun:
 
 
 @contextmanager
-def _sharing_processors(ahead: Future[object] | None) -> Iterator[Callable[[], None]]:
+def _sharing_processors(ahead: Future[Any] | None) -> Iterator[Callable[[], None]]:
     """A function that leaves one processor to roll-outs while they run; their processes give way to this one (sim/training_pool.py)."""
     every = torch.get_num_threads()
 

@@ -41,7 +41,7 @@ class Engine(Inputs):
             raise ValueError(
                 f"the instruction has {length} tokens; at most {MAX_INSTRUCTION_TOKENS} are allowed, about 300 words: shorten it"
             )
-        return StreamSession(self, instruction) if self.profile.name == "stream" else WindowSession(self, instruction)
+        return StreamSession(self, instruction) if self.profile.keeps_past else WindowSession(self, instruction)
 
     def generate(
         self,

@@ -10,6 +10,7 @@ from typing import Any
 
 from nvila_edge.engines.spec import EngineSpec
 from nvila_edge.navigation.agent_profiles import OURS, agent_profile, check_prompt
+from nvila_edge.navigation.profiles import profile
 
 FORMAT = 2  # 2: media rules and chat template in the spec
 NAME = "manifest.json"
@@ -41,7 +42,7 @@ class Manifest:
     def to_json(self) -> dict[str, Any]:
         """The content of manifest.json."""
         files = {name: {"sha256": digest, "bytes": size} for name, (digest, size) in sorted(self.files.items())}
-        rule = "ring of blocks" if self.spec.profile == "stream" else "window sampled anew"
+        rule = "ring of blocks" if profile(self.spec.profile).keeps_past else "window sampled anew"
         return {
             "format": FORMAT,
             **self.about,

@@ -32,11 +32,17 @@ class PromptProfile:
     name: str
     frames: int = 8
 
+    @property
+    def keeps_past(self) -> bool:
+        """The history rule: True for a ring of past decisions, to which each decision adds its newest frame; False for a window of frames sampled
+        anew for each decision, after which nothing is kept."""
+        return self.name == "stream"
+
     def user_text(self, instruction: str) -> str:
         """The text of the user's turn, without chat template; "<image>" marks frames. `navila` holds the instruction as it is given, as NaVILA's
         evaluator does. Raises ValueError for an empty or overlong instruction."""
         tidied = checked_instruction(instruction)
-        if self.name == "stream":
+        if self.keeps_past:
             return tidied.lower()
         history = "<image>\n" * (self.frames - 1)
         return (

@@ -12,7 +12,7 @@ import numpy as np
 
 from nvila_edge.navigation.actions import ACTIONS, Action
 from nvila_edge.navigation.decision import Decision
-from nvila_edge.navigation.profiles import checked_instruction
+from nvila_edge.navigation.profiles import checked_instruction, profile
 from nvila_edge.serving import wire
 from nvila_edge.serving.client import Client
 from nvila_edge.serving.errors import RemoteError
@@ -65,7 +65,7 @@ class RemoteEpisode:
 
         Raises LinkDown, DeadlinePassed, RemoteError or WireError.
         """
-        return self._ask("decide", frame_ids, timeout_s, past=self.past if self.profile == "stream" else [], blocked=blocked)
+        return self._ask("decide", frame_ids, timeout_s, past=self.past if profile(self.profile).keeps_past else [], blocked=blocked)
 
     def say(self, frame_ids: tuple[int, ...], timeout_s: float, max_new_tokens: int) -> Decision:
         """What the model says by itself, as `decide` asks: a Decision without action, whose text is to be read. Raises what `decide` raises."""

@@ -220,7 +220,7 @@ def answer(engine: ServedEngine, state: SessionState, request: Decide, frames: F
     window = np.stack([frames[frame_id] for frame_id in request.frames])
     _check_time(expires_s, request)
     encoded_s = time.perf_counter()
-    decision = _decide(state, request, window, keeps_past=engine.profile.name == "stream")
+    decision = _decide(state, request, window, keeps_past=engine.profile.keeps_past)
     fields = decision_fields(decision)
     spent = {"rebuild": rebuilt_s - started_s, "encode": encoded_s - rebuilt_s, "decide": time.perf_counter() - encoded_s}
     spent["vision"], state.vision_s = state.vision_s, 0.0
@@ -232,13 +232,13 @@ def answer(engine: ServedEngine, state: SessionState, request: Decide, frames: F
 
 
 def _check_shape(profile: PromptProfile, request: Decide) -> None:
-    if profile.name == "stream" and len(request.frames) != 1:
+    if profile.keeps_past and len(request.frames) != 1:
         message = f"decision {request.n} names {len(request.frames)} frames; the stream profile takes the newest one"
         raise WireError("malformed", message, "ask with the profile that hello answers")
-    if profile.name == "stream" and request.max_new_tokens:
+    if profile.keeps_past and request.max_new_tokens:
         message = f"decision {request.n} wants free text; a model of the stream profile answers within the grammar only"
         raise WireError("free_text", message, "choose the agent 'ours', or serve a bundle of the navila profile")
-    if profile.name != "stream" and (request.past or len(request.frames) > profile.frames):
+    if not profile.keeps_past and (request.past or len(request.frames) > profile.frames):
         message = f"decision {request.n} names {len(request.frames)} frames and {len(request.past)} past decisions"
         raise WireError("malformed", message, f"the {profile.name} profile takes up to {profile.frames} frames and no past")
 
