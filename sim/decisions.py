@@ -19,7 +19,8 @@ from PIL import Image
 
 from agents.events import Decided
 from agents.protocols import Frame
-from nvila_edge.navigation.actions import Action, Turn
+from nvila_edge.navigation.actions import Action
+from sim.expert import looked_on
 from sim.geometry import Pose
 from sim.policies import action_index
 from sim.results import DECISIONS, FRAMES, Record, encode_line, write_atomic
@@ -29,7 +30,9 @@ COLUMNS, MAX_TILES = 8, 64  # a longer episode shows every second, third .. deci
 QUALITY = 60
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what a split may call an episode (sim/episodes.py): safe as a file name
 
-ExpertAction = Callable[[Pose, int], Action]  # pose, turning (+1 left, -1 right, 0) -> what the expert would do
+ExpertAction = Callable[
+    [Pose, tuple[float, ...]], Action
+]  # pose, yaws looked along before on this spot (sim/expert.py) -> what the expert would do
 
 
 class DecisionLog:
@@ -45,7 +48,7 @@ class DecisionLog:
         self._expert_actions: list[int | None] = []
         self._yaw_deg: list[float] = []
         self._timing_ms: list[dict[str, float]] = []
-        self._turning = 0
+        self._looked: tuple[float, ...] = ()
 
     def captured(self, frame: Frame) -> None:
         """The newest frame; its picture is looked at when a decision is made on it."""
@@ -55,11 +58,10 @@ class DecisionLog:
         """A decision, made at `pose` on the newest frame."""
         if self._looks and self._frame is not None:
             self._tiles.append(thumbnail(self._frame.rgb))
-        self._expert_actions.append(action_index(self._expert(pose, self._turning)) if self._expert else None)
+        self._expert_actions.append(action_index(self._expert(pose, self._looked)) if self._expert else None)
         self._yaw_deg.append(round(math.degrees(pose.yaw_rad), 1))
         self._timing_ms.append(event.decision.timing_ms)
-        action = event.decision.action
-        self._turning = (1 if action.angle_deg > 0 else -1) if isinstance(action, Turn) else 0
+        self._looked = looked_on(self._looked, pose, event.decision.action)
 
     def save(self, out: Path, episode_id: str) -> None:
         """Write both files, each in one step; an episode that is played again replaces them. Raises OutputError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from sim.navmesh import NavMesh
 GOAL_RADIUS_M = 0.3
 TURN_RAD = math.radians(TURN_STEP_DEG)
 HYSTERESIS_RAD = math.radians(10.0)  # below 7.5 a turn of 15 degrees makes it worse; the rest keeps turns apart
-KEEPS_TURNING_RAD = math.radians(45.0)  # a target farther to the other side than this is reached by turning on, all the way round
+IN_VIEW_RAD = math.radians(45.0)  # half of the camera's field of view
 GAIN_M = 0.9 * FORWARD_M  # what each merged step must take off the way: within 25 degrees of the path
 LEAST_GAIN_M = 0.25 * FORWARD_M  # what the first one must: less means that something is in the way
 MAX_STEPS = 3  # an action merges at most three primitives (75 cm, 45 degrees)
@@ -45,19 +46,22 @@ class Expert:
         """Geodesic distance to the goal in metres; inf when it can't be reached."""
         return self.distances.distance(np.array(pose.position_m))
 
-    def action(self, pose: Pose, turning: int = 0) -> Action:
+    def action(self, pose: Pose, looked: Sequence[float] = ()) -> Action:
         """The next merged action: turn towards the path, walk its straight part, stop within the goal radius (or where nothing helps).
 
-        turning: +1 or -1 when the last action was a turn to the left or right. Whoever looks for the way must be told to turn on until it is in view:
-        the shorter way round can't be known by what has been seen, and learning it teaches turning back and forth.
+        looked: yaws in radians of the frames taken on this spot before this one, oldest first (`looked_on`). Whoever looks for the way must be told to
+        turn on until it is in view: the shorter way round can't be known by what has been seen, and learning it teaches turning back and forth.
+        A way that was in view is turned back to.
         """
         path = self.distances.path(np.array(pose.position_m))
         length = _length(path)
         if len(path) == 0 or length < self._goal_radius_m:
             return Stop()
-        error = wrap_angle(bearing(path[0], _target(path)) - pose.yaw_rad)
-        if error * turning <= -KEEPS_TURNING_RAD:
-            error += turning * 2 * math.pi
+        towards = bearing(path[0], _target(path))
+        error = wrap_angle(towards - pose.yaw_rad)
+        turned = wrap_angle(pose.yaw_rad - looked[-1]) if looked else 0.0
+        if error * turned < 0 and all(abs(wrap_angle(towards - yaw)) > IN_VIEW_RAD for yaw in (*looked, pose.yaw_rad)):
+            error += math.copysign(2 * math.pi, turned)
         turns = round(error / TURN_RAD)
         if self._gain(pose, length, turns) < LEAST_GAIN_M:
             return self._around(pose, length)
@@ -91,6 +95,11 @@ class Expert:
             return Stop()
         turns = next(turns for turns, gain in gains.items() if gain >= best - 1e-6)
         return _turn(turns) if turns else Forward(FORWARD_STEP_CM)
+
+
+def looked_on(looked: tuple[float, ...], pose: Pose, action: Action | None) -> tuple[float, ...]:
+    """What `Expert.action` has to know after an action from a pose, of what it had to know before."""
+    return (*looked, pose.yaw_rad) if isinstance(action, Turn) else ()
 
 
 def _turn(turns: int) -> Turn:

@@ -48,7 +48,7 @@ class HabitatWorld:
     def expert(self, goal: np.ndarray) -> ExpertAction:
         """Habitat's greedy follower, one primitive at a time, from where the agent stands now."""
         follower = self.env.follower(goal)
-        return lambda pose, turning: _SINGLE[follower()]
+        return lambda pose, looked: _SINGLE[follower()]
 
     def view(self, pose: Pose) -> np.ndarray:
         """The camera's picture, its middle square, scaled to uint8 [448, 448, 3]."""

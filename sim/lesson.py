@@ -1,10 +1,8 @@
-"""How roll-outs that an expert corrects are run, when they should end, and what the expert must know of the last action."""
+"""How roll-outs that an expert corrects are run, and when they should end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from nvila_edge.navigation.actions import Action, Turn
 
 STRAYED_M = 4.0  # a lesson ends so much farther from the goal than it had come: the way back from there is in no instruction, and learning it teaches turning
 
@@ -32,8 +30,3 @@ class Lesson:
     def is_lost(self, distance_m: float) -> bool:
         """Whether it should end after an action that led so far from the goal: such states would soon be most of what is learned."""
         return distance_m > self.closest_m + STRAYED_M
-
-
-def turning(last: Action | None) -> int:
-    """+1 or -1 when the last action was a turn to the left or right, else 0: what `Expert.action` wants to know."""
-    return (1 if last.angle_deg > 0 else -1) if isinstance(last, Turn) else 0

@@ -18,7 +18,7 @@ from nvila_edge.training.stream_policy import StreamPolicy
 from sim.collect import as_served
 from sim.env import HouseEnv
 from sim.episodes import Episode
-from sim.expert import Expert
+from sim.expert import Expert, looked_on
 from sim.geometry import Pose
 from sim.houses.house import House
 from sim.houses.repaint import repainted
@@ -26,7 +26,7 @@ from sim.instructions.describe import describe
 from sim.instructions.layout import Layout
 from sim.instructions.parts import Parts
 from sim.instructions.wording import wording_for
-from sim.lesson import Lesson, RolloutSettings, turning
+from sim.lesson import Lesson, RolloutSettings
 from sim.metrics import SUCCESS_M
 from sim.mirror import mirrored_actions, mirrored_images, mirrored_text
 from sim.navmesh import NavMesh
@@ -48,6 +48,7 @@ class _Run:
     executed: list[int] = field(default_factory=list)
     parts: list[int] = field(default_factory=list)
     lesson: Lesson = field(default_factory=Lesson)
+    looked: tuple[float, ...] = ()
     blocked: bool = False
     success: bool = False
     oracle_success: bool = False
@@ -131,7 +132,7 @@ class Roller:
 
     def _decide(self, run: _Run, probabilities: np.ndarray, rng: np.random.Generator) -> bool:
         """Chooses, records and executes; False when the episode is over."""
-        wanted = ACTIONS.index(run.expert.action(run.env.pose, turning(ACTIONS[run.executed[-1]] if run.executed else None)))
+        wanted = ACTIONS.index(run.expert.action(run.env.pose, run.looked))
         distance = run.expert.distance_m(run.env.pose)
         run.parts.append(run.text.at(run.env.pose))
         run.oracle_success |= distance < SUCCESS_M
@@ -150,6 +151,7 @@ class Roller:
             chosen = wanted if allowed else int(going_on.argmax())  # a wrong stop would end the lesson
         run.expert_actions.append(wanted if allowed else UNTAUGHT)
         run.executed.append(chosen)
+        run.looked = looked_on(run.looked, run.env.pose, ACTIONS[chosen])
         if chosen == STOP:
             run.success = distance < SUCCESS_M
             return False

@@ -1,4 +1,4 @@
-"""What a steady walker never does: undo the turn before, turn round more than once on the spot, push on where the last step did not move.
+"""What a steady walker never does: turn to and fro on the spot, turn round more than once there, push on where the last step did not move.
 
 A model that is unsure which way to look would otherwise dither, spin, or push against a chair for the rest of its steps. It is a rule of the
 `stream` profile's grammar: decoding does not allow such answers, and training leaves them out. Measured on the built-in model in
@@ -27,19 +27,25 @@ def is_blocked(primitive: Primitive, moved_m: float) -> bool:
     return primitive == Primitive.FORWARD and moved_m < BLOCKED_M
 
 
-def undoes(action: int, previous: int) -> bool:
-    """Whether `action` turns against `previous`; both are indices in ACTIONS."""
-    return bool(_SIDES[action] * _SIDES[previous] < 0)
-
-
-def turned_deg(past: Sequence[int]) -> int:
-    """Degrees turned on the spot since the last action that was no turn; `past` are indices in ACTIONS."""
-    total = 0
+def _turns(past: Sequence[int]) -> list[int]:
+    """Degrees of the turns since the last action that was none, the newest first; `past` are indices in ACTIONS."""
+    turns = []
     for action in reversed(past):
         if not _SIDES[action]:
             break
-        total += abs(int(_ANGLES_DEG[action]))
-    return total
+        turns.append(int(_ANGLES_DEG[action]))
+    return turns
+
+
+def turned_deg(past: Sequence[int]) -> int:
+    """Degrees turned on the spot, to either side, since the last action that was no turn."""
+    return sum(map(abs, _turns(past)))
+
+
+def turned_back(past: Sequence[int]) -> bool:
+    """Whether turns on this spot have changed their side: once mends a turn too far, twice is dithering."""
+    turns = _turns(past)
+    return any(later * earlier < 0 for later, earlier in zip(turns, turns[1:]))
 
 
 def steadied(probabilities: np.ndarray, past: Sequence[int], blocked: bool = False) -> np.ndarray:
@@ -49,7 +55,7 @@ def steadied(probabilities: np.ndarray, past: Sequence[int], blocked: bool = Fal
     """
     barred = np.zeros(len(ACTIONS), bool)
     if past:
-        barred |= _SIDES == -_SIDES[past[-1]] if _SIDES[past[-1]] else False
+        barred |= (_SIDES * _SIDES[past[-1]] < 0) & turned_back(past)
         barred |= (_SIDES != 0) & (turned_deg(past) >= FULL_TURN_DEG)
     barred |= _FORWARD & blocked
     kept = np.where(barred, 0.0, probabilities)

@@ -18,7 +18,6 @@ from nvila_edge.model.nvila import NVILA
 from nvila_edge.model.tokens import ChatTokenizer
 from nvila_edge.navigation.actions import SENTENCES
 from nvila_edge.navigation.profiles import profile
-from nvila_edge.navigation.steady import undoes
 from nvila_edge.training.pointing import Pointing
 
 IGNORED = -100
@@ -101,7 +100,7 @@ class StreamLayout:
             return ids, targets, blocks, columns
         for block, (expert, executed) in enumerate(zip(episode.expert, episode.executed, strict=True)):
             said, wanted = self.answers[executed], self.answers[expert]
-            if expert == UNTAUGHT or (block and undoes(int(expert), int(episode.executed[block - 1]))):  # decoding does not allow it
+            if expert == UNTAUGHT:
                 self._append_block(ids, targets, blocks, columns, block, said, [])
                 continue
             # the amount is only taught where the same verb was said: after another verb it would be a different question

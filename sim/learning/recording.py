@@ -23,9 +23,9 @@ from nvila_edge.serving.jpeg import encode_jpeg
 from nvila_edge.serving.link import Link, LocalLink
 from sim.env import HouseEnv
 from sim.episode import Episode
-from sim.expert import Expert
+from sim.expert import Expert, looked_on
 from sim.houses.house import House
-from sim.lesson import Lesson, turning
+from sim.lesson import Lesson
 from sim.metrics import SUCCESS_M
 from sim.navmesh import NavMesh
 from sim.renderer import Renderer
@@ -94,7 +94,7 @@ class Taught:
     def __init__(self, policy: Policy | None, expert: Expert, env: HouseEnv, expert_share: float, corrects: bool, rng: np.random.Generator):
         self._policy, self._expert, self._env, self._share, self._corrects, self._rng = policy, expert, env, expert_share, corrects, rng
         self.wanted: list[Action] = []
-        self._last: Action | None = None
+        self._looked: tuple[float, ...] = ()
 
     def reset(self, instruction: str, episode_id: str) -> None:
         """Begin an episode."""
@@ -113,12 +113,12 @@ class Taught:
 
     def decide(self) -> Decision:
         """The policy's action, or the expert's."""
-        wanted = self._expert.action(self._env.pose, turning(self._last))
+        wanted = self._expert.action(self._env.pose, self._looked)
         self.wanted.append(wanted)
         decision = self._policy.decide() if self._policy is not None else None  # asked even when overruled: its history must be whole
         if decision is None or self._overruled(decision.action, wanted):
             decision = Decision(wanted, sentence(wanted), 1.0)
-        self._last = decision.action
+        self._looked = looked_on(self._looked, self._env.pose, decision.action)
         return decision
 
     def _overruled(self, action: Action | None, wanted: Action) -> bool:

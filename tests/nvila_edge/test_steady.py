@@ -1,6 +1,8 @@
-"""No turn is undone, nobody turns round twice on the spot or pushes on where nothing moves: in decoding and in what training teaches."""
+"""Sides are changed once at most, nobody turns round twice on the spot or pushes on where nothing moves: in decoding and in what training teaches."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import pytest
@@ -8,27 +10,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvila_edge.navigation.actions import ACTIONS, Forward, Primitive, Stop, Turn
-from nvila_edge.navigation.steady import is_blocked, steadied, turned_deg, undoes
+from nvila_edge.navigation.steady import FULL_TURN_DEG, is_blocked, steadied, turned_back, turned_deg
 
 INDEX = {action: index for index, action in enumerate(ACTIONS)}
 
 
 @pytest.mark.parametrize(
-    ("action", "previous", "expected"),
-    [(Turn(15), Turn(-45), True), (Turn(-30), Turn(15), True), (Turn(45), Turn(15), False), (Forward(25), Turn(15), False), (Turn(15), Forward(75), False)],
-)  # fmt: skip
-def test_only_the_opposite_turn_undoes_a_turn(action, previous, expected):
-    assert undoes(INDEX[action], INDEX[previous]) is expected
+    ("past", "expected"),
+    [
+        ([Turn(45), Turn(15)], False),
+        ([Turn(45), Turn(-15)], True),
+        ([Turn(45), Turn(-15), Turn(-45)], True),
+        ([Turn(45), Forward(25), Turn(-15)], False),
+        ([Turn(45), Turn(-15), Forward(25)], False),
+    ],
+)
+def test_turning_back_counts_on_the_spot(past, expected):
+    assert turned_back([INDEX[action] for action in past]) is expected
 
 
-@given(st.lists(st.floats(1e-3, 1), min_size=10, max_size=10), st.integers(0, 9))
-def test_what_would_undo_has_no_probability_and_the_rest_keeps_its_proportions(weights, previous):
+@given(st.lists(st.floats(1e-3, 1), min_size=10, max_size=10), st.lists(st.integers(0, 9), max_size=5))
+def test_sides_are_changed_once_on_a_spot_and_the_rest_keeps_its_proportions(weights, past):
     before = np.array(weights) / np.sum(weights)
-    after = steadied(before, [previous])
-    banned = np.array([undoes(index, previous) for index in range(10)])
+    after = steadied(before, past)
+    banned = after == 0
     assert np.isclose(after.sum(), 1)
-    assert (after[banned] == 0).all()
     assert np.allclose(after[~banned] * before[~banned].sum(), before[~banned])
+    for index in np.flatnonzero(~banned):
+        sides = np.sign(
+            [ACTIONS[at].angle_deg for at in itertools.takewhile(lambda at: isinstance(ACTIONS[at], Turn), [int(index), *past[::-1]])]
+        )
+        assert np.count_nonzero(np.diff(sides)) <= 1 or np.count_nonzero(np.diff(sides[1:])) > 1
+    if past and turned_deg(past) < FULL_TURN_DEG and not turned_back(past):
+        assert not banned.any()
 
 
 def test_at_the_start_nothing_is_forbidden():
@@ -58,4 +72,4 @@ def test_nobody_pushes_on_where_the_last_step_met_something():
 
 def test_a_certain_answer_that_is_not_allowed_stays_when_nothing_else_has_any_probability():
     certain = np.eye(10)[INDEX[Turn(-45)]]
-    assert (steadied(certain, [INDEX[Turn(45)]]) == certain).all()
+    assert (steadied(certain, [INDEX[Turn(-45)], INDEX[Turn(45)]]) == certain).all()

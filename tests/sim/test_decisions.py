@@ -19,7 +19,7 @@ from sim.geometry import Pose
 
 def log_of(count: int, actions: list[Action | None] | None = None, shape: tuple[int, int] = (120, 160)) -> DecisionLog:
     """A log of so many decisions; frame n is grey level n % 250."""
-    log = DecisionLog(lambda pose, turning: (ACTIONS[1], ACTIONS[4], ACTIONS[7])[turning], looks=True)
+    log = DecisionLog(lambda pose, looked: ACTIONS[1 + len(looked)], looks=True)
     for n in range(count):
         log.captured(Frame(0, np.full((*shape, 3), n % 250, np.uint8), 0.0))
         action = actions[n] if actions else ACTIONS[3]
@@ -39,9 +39,9 @@ def test_what_was_saved_comes_back_and_tiles_show_their_frames(tmp_path: Path) -
     assert sheet.shape == (144, 768, 3) and abs(int(sheet[72 + 36, 96 + 48, 0]) - 9) <= 2, "decision 9 is the second of the second row"
 
 
-def test_the_expert_is_told_which_way_the_agent_turns(tmp_path: Path) -> None:
+def test_the_expert_is_told_what_was_seen_on_the_spot(tmp_path: Path) -> None:
     log_of(4, [Turn(30), Turn(-15), None, Stop()]).save(tmp_path, "1")
-    assert json.loads((tmp_path / "decisions" / "1.json").read_bytes())["expert"] == [1, 4, 7, 1]
+    assert json.loads((tmp_path / "decisions" / "1.json").read_bytes())["expert"] == [1, 2, 3, 1]
 
 
 def test_long_episodes_keep_a_bounded_number_of_frames(tmp_path: Path) -> None:

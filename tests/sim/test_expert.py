@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nvila_edge.navigation.actions import ACTIONS, Forward, Primitive, Stop, Turn, primitives
 from sim.env import HouseEnv, walk
-from sim.expert import Expert, expert_rollout
+from sim.expert import Expert, expert_rollout, looked_on
 from sim.geometry import Pose
 from sim.houses.generator import generate_house
 from sim.navmesh import NavMesh
@@ -98,19 +98,35 @@ def test_answers_are_quick_enough_for_training() -> None:
     assert 200 / (time.process_time() - before) > 300
 
 
+@pytest.mark.parametrize(
+    ("looked_deg", "yaw_deg", "expected"),
+    [
+        ((), 145, Turn(-45)),  # the shorter way round
+        ((100,), 145, Turn(45)),  # never in view: turned on
+        ((-100,), -145, Turn(-45)),
+        ((0,), 45, Turn(-45)),  # was ahead: turned back to
+        ((40, 85), 130, Turn(-45)),  # at the edge of the first frame
+        ((50, 95), 140, Turn(45)),  # just beside it
+    ],
+)
+def test_whoever_looks_for_the_way_turns_on_and_whoever_saw_it_turns_back(looked_deg, yaw_deg, expected) -> None:
+    expert = Expert(meshes()[0], np.array([1.5, 0.1, 0.0]))
+    looked = tuple(EAST + math.radians(deg) for deg in looked_deg)
+    assert expert.action(Pose((-2.0, 0.1, 0.0), EAST + math.radians(yaw_deg)), looked) == expected
+
+
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**31), st.integers(0, 2), st.sampled_from([1, -1]))
-def test_whoever_turns_is_told_to_turn_on_until_the_way_lies_ahead(seed: int, which: int, turning: int) -> None:
+@given(st.integers(0, 2**31), st.integers(0, 2), st.sampled_from([45, -45]))
+def test_after_a_wrong_turn_the_expert_changes_sides_once_at_most(seed: int, which: int, wrong_deg: int) -> None:
     mesh, rng = meshes()[which], np.random.default_rng(seed)
     pose, goal = Pose(tuple(mesh.random_point(rng).tolist()), float(rng.uniform(-math.pi, math.pi))), mesh.random_point(rng)
-    expert, turned_deg = Expert(mesh, goal), 0.0
-    while isinstance(action := expert.action(pose, turning), Turn):
-        if action.angle_deg * turning < 0:  # it has turned too far, by less than a turn
-            assert abs(action.angle_deg) < 45 or turned_deg == 0
-            break
-        turned_deg += abs(action.angle_deg)
-        assert turned_deg <= 360
+    expert, action, turns, looked = Expert(mesh, goal), Turn(wrong_deg), [], ()
+    while isinstance(action, Turn):
+        turns.append(action.angle_deg)
+        assert sum(map(abs, turns)) <= 45 + 360
+        looked = looked_on(looked, pose, action)
         for primitive in primitives(action):
             pose = walk(mesh, pose, primitive)
-    else:
-        assert isinstance(action, Forward | Stop)
+        action = expert.action(pose, looked)
+    sides = np.sign([turn for turn in turns if abs(turn) == 45])
+    assert np.count_nonzero(np.diff(sides)) <= 1

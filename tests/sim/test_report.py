@@ -70,7 +70,7 @@ def run(out: Path, results: list[Record], policy: str = "engine") -> Path:
 
 def witnessed(out: Path, episode_id: str) -> None:
     """Frames and expert's answers of the three decisions of `result`: the expert says ahead 75 throughout."""
-    log = DecisionLog(lambda pose, turning: ACTIONS[3], looks=True)
+    log = DecisionLog(lambda pose, looked: ACTIONS[3], looks=True)
     for n, action in enumerate((ACTIONS[3], None, ACTIONS[0])):
         log.captured(Frame(0, np.full((64, 64, 3), 80 * n, np.uint8), 0.0))
         log.decided(Decided(n, n, Decision(action, "x", 0.5, timing_ms={"language": 10.0 + n}), 20.0), Pose((0.0, 0.0, 0.0), 0.5))
