@@ -42,7 +42,7 @@ def decoder(
         scores = (query * attention.head_dim**-0.5) @ key.transpose(2, 3)
         if index == 0:
             mask = mask.clamp(min=torch.finfo(scores.dtype).min).to(scores.dtype)
-        with torch.autocast(scores.device.type, enabled=False):  # its softmax would write float32, which takes a CPU twice as long
+        with torch.autocast("cpu", enabled=False):  # its softmax would write float32, which takes a CPU twice as long
             mixed = (scores + mask).softmax(-1) @ value.to(scores.dtype)
         hidden = hidden + attention.o_proj(mixed.transpose(1, 2).flatten(2))
         hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))

@@ -190,7 +190,7 @@ def test_user_mistakes_name_their_mend(checkpoint: Path, tmp_path: Path):
 
 
 def test_recordings_survive_a_round_trip_and_bad_ones_are_named(tmp_path: Path):
-    with pytest.raises(ValueError, match="neither .npz recordings nor"):
+    with pytest.raises(ValueError, match=r"neither recordings \(nvila-edge agent --record, .npz\) nor"):
         read_calibration(tmp_path)
     original = recordings(1)[0]
     write_recording(tmp_path / "a.npz", original)
