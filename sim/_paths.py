@@ -99,10 +99,6 @@ class Field:
                 return float(total[corner]), corner
         return math.inf, -1
 
-    def distance(self, point: np.ndarray, inside: tuple[int, ...]) -> float:
-        """Length in metres of the shortest path to the goal from a point [3] in the polygons `inside`."""
-        return self._first_corner(point, inside)[0]
-
     def corners_from(self, point: np.ndarray, inside: tuple[int, ...]) -> tuple[float, list[int]]:
         """Length in metres of the shortest path and the corners that it bends at, in order."""
         length, corner = self._first_corner(point, inside)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -28,20 +28,10 @@ class DistanceTo:
     """Shortest paths to one goal; made by `NavMesh.distances_to`. Both ends are snapped; sideways snapping doesn't count."""
 
     def __init__(self, mesh: NavMesh, goal: np.ndarray) -> None:
-        self._mesh = mesh
-        self._goal = mesh._place(goal)
-        self._field = None
-        if self._goal is not None:
-            self._field = Field(self._goal.piece.graph, self._goal.path_end, self._goal.inside)
-        self._way = lru_cache(maxsize=_REMEMBERED)(self._way_from)
-
-    def _way_from(self, point: tuple[float, float, float]) -> tuple[float, np.ndarray]:
-        """Length in metres and points [n, 3] of the shortest path; inf and [0, 3] when there is none."""
-        start, none = self._mesh._place(np.array(point)), (math.inf, np.zeros((0, 3)))
-        if start is None or self._field is None or self._goal is None or start.piece is not self._goal.piece:
-            return none
-        length, corners = self._field.corners_from(start.path_end, start.inside)
-        return none if math.isinf(length) else (length, np.stack([start.path_end, *self._field.graph.points[corners], self._goal.path_end]))
+        place = mesh._place(goal)
+        field = None if place is None else Field(place.piece.graph, place.path_end, place.inside)
+        # not a method of this object: the two would keep each other alive, with the field's arrays
+        self._way = lru_cache(maxsize=_REMEMBERED)(partial(_way, mesh, place, field))
 
     def distance(self, point: np.ndarray) -> float:
         """Metres of the shortest path from `point` [3] to the goal; inf when there is none."""
@@ -50,6 +40,15 @@ class DistanceTo:
     def path(self, point: np.ndarray) -> np.ndarray:
         """The shortest path from `point` to the goal: float [n, 3], snapped start first; [0, 3] when there is none."""
         return self._way(_key(point))[1].copy()
+
+
+def _way(mesh: NavMesh, goal: Place | None, field: Field | None, point: tuple[float, float, float]) -> tuple[float, np.ndarray]:
+    """Length in metres and points [n, 3] of the shortest path; inf and [0, 3] when there is none."""
+    start, none = mesh._place(np.array(point)), (math.inf, np.zeros((0, 3)))
+    if start is None or field is None or goal is None or start.piece is not goal.piece:
+        return none
+    length, corners = field.corners_from(start.path_end, start.inside)
+    return none if math.isinf(length) else (length, np.stack([start.path_end, *field.graph.points[corners], goal.path_end]))
 
 
 def _key(point: np.ndarray) -> tuple[float, float, float]:

@@ -124,11 +124,12 @@ class Roller:
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1.0
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             features = self.model.vision_tower(pixels).to(torch.float16)
-        for run, feature in zip(runs, features.numpy(), strict=False):
+        seen, mirrored = features[: len(runs)], features[len(runs) :]
+        for run, feature in zip(runs, seen.numpy(), strict=True):
             run.features.append(feature)
-        for run, feature in zip(runs, features[len(runs) :].numpy(), strict=False):  # none when not learning
+        for run, feature in zip(runs if self.learning else (), mirrored.numpy(), strict=True):
             run.mirror_features.append(feature)
-        return features[: len(runs)].float()
+        return seen.float()
 
     def _decide(self, run: _Run, probabilities: np.ndarray, rng: np.random.Generator) -> bool:
         """Chooses, records and executes; False when the episode is over."""
